@@ -1,0 +1,2 @@
+//! Starts the stack.
+fn main() {}
