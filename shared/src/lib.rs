@@ -1,1 +1,16 @@
-//! To come.
+//! What Leasehold's functions share, in three rings: pure domain, adapters to AWS, HTTP edge.
+//!
+//! A module may use only modules listed above it, and the AWS SDK appears only in `store`, `kms` and `app`; a test
+//! keeps both. Domain code takes the present moment and randomness as arguments, does no I/O and does not log.
+
+// Pure.
+pub mod clock;
+pub mod secret;
+pub mod bytes;
+pub mod id;
+pub mod keys;
+pub mod policy;
+pub mod tenant;
+pub mod client;
+pub mod user;
+pub mod throttle;
