@@ -13,4 +13,6 @@ pub mod policy;
 pub mod tenant;
 pub mod client;
 pub mod user;
+pub mod token;
+pub mod refresh;
 pub mod throttle;

@@ -1,0 +1,158 @@
+//! The ring: all keys of one tenant, stored inside the tenant's item, and what each is at a given moment.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Algorithm, Custody, PublicKey};
+use crate::clock::Timestamp;
+use crate::id::Kid;
+
+/// What a key is at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// Published, does not sign yet.
+    Pending,
+    /// The one that signs.
+    Active,
+    /// Published, no longer signs.
+    Retiring,
+    /// No longer published.
+    Retired,
+    /// Declared compromised: neither published nor signing.
+    Compromised,
+}
+
+/// One signing key of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Its id on the wire.
+    pub kid: Kid,
+    /// The one algorithm it is used with.
+    pub algorithm: Algorithm,
+    /// Who holds its private half.
+    pub custody: Custody,
+    /// Its public half.
+    pub public: PublicKey,
+    /// The KMS key. Never leaves the service.
+    pub arn: String,
+    /// Since when it is in the key set.
+    pub published_at: Timestamp,
+    /// From when it signs; absent while nobody promoted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_from: Option<Timestamp>,
+    /// When another key took over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<Timestamp>,
+    /// When it leaves the key set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retire_at: Option<Timestamp>,
+    /// When an admin declared it compromised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compromised_at: Option<Timestamp>,
+}
+
+impl Key {
+    /// What the key is at `now`.
+    pub fn state(&self, now: Timestamp) -> KeyState {
+        let reached = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
+        if self.compromised_at.is_some() {
+            KeyState::Compromised
+        } else if reached(self.retire_at) {
+            KeyState::Retired
+        } else if reached(self.superseded_at) {
+            KeyState::Retiring
+        } else if reached(self.active_from) {
+            KeyState::Active
+        } else {
+            KeyState::Pending
+        }
+    }
+
+    /// Whether a token signed by this key is to be accepted at `now`.
+    pub fn is_published(&self, now: Timestamp) -> bool {
+        match self.state(now) {
+            KeyState::Pending | KeyState::Active | KeyState::Retiring => true,
+            KeyState::Retired | KeyState::Compromised => false,
+        }
+    }
+}
+
+/// All keys of a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyRing {
+    keys: Vec<Key>,
+}
+
+impl KeyRing {
+    /// The ring of a new tenant: its first key signs at once, since nobody can have cached a set without it.
+    pub fn with_first_key(key: Key) -> Self {
+        Self { keys: vec![key] }
+    }
+
+    /// The key that signs at `now`: of those active, the one promoted last.
+    pub fn active(&self, now: Timestamp) -> Option<&Key> {
+        self.keys.iter().filter(|key| key.state(now) == KeyState::Active).max_by_key(|key| key.active_from)
+    }
+
+    /// The keys whose signatures are to be accepted at `now`.
+    pub fn published(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(move |key| key.is_published(now))
+    }
+
+    /// The published key of this id.
+    pub fn find_published(&self, kid: &str, now: Timestamp) -> Option<&Key> {
+        self.published(now).find(|key| key.kid.as_str() == kid)
+    }
+
+    /// Every key, whatever its state.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(marks: [Option<u64>; 4]) -> Key {
+        let at = |index: usize| marks[index].map(Timestamp::from_seconds);
+        Key {
+            kid: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap(),
+            algorithm: Algorithm::EdDsa,
+            custody: Custody::Kms,
+            public: PublicKey::Ed25519 { x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned() },
+            arn: "arn".to_owned(),
+            published_at: Timestamp::from_seconds(0),
+            active_from: at(0),
+            superseded_at: at(1),
+            retire_at: at(2),
+            compromised_at: at(3),
+        }
+    }
+
+    #[test]
+    fn state_follows_from_timestamps_alone() {
+        let now = Timestamp::from_seconds(100);
+        for (marks, state) in [
+            ([None, None, None, None], KeyState::Pending),
+            ([Some(101), None, None, None], KeyState::Pending),
+            ([Some(100), None, None, None], KeyState::Active),
+            ([Some(1), Some(101), None, None], KeyState::Active),
+            ([Some(1), Some(100), Some(101), None], KeyState::Retiring),
+            ([Some(1), Some(50), Some(100), None], KeyState::Retired),
+            ([Some(1), None, None, Some(200)], KeyState::Compromised),
+        ] {
+            assert_eq!(key(marks).state(now), state, "{marks:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_does_not_sign_is_never_active() {
+        let now = Timestamp::from_seconds(100);
+        for marks in [[None; 4], [Some(1), Some(2), None, None], [Some(1), None, None, Some(50)]] {
+            assert_eq!(KeyRing::with_first_key(key(marks)).active(now), None);
+        }
+        assert!(KeyRing::with_first_key(key([Some(1), None, None, None])).active(now).is_some());
+    }
+}

@@ -1,0 +1,177 @@
+//! Verification of access tokens (RFC 8725 §3, RFC 9068 §4). Pure: the caller resolves the tenant from the *request*
+//! and gives that tenant's keys; the token never chooses where to look.
+//!
+//! It must never look a key up outside the given ring, never take an algorithm from the token, and never hand out
+//! claims whose signature it has not checked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+use super::claims::AccessClaims;
+use super::compact::ACCESS_TOKEN_TYPE;
+use crate::clock::Timestamp;
+use crate::id::{FamilyId, Kid, TenantId, UserId};
+use crate::keys::KeyRing;
+
+/// The longest token that is looked at, in bytes.
+pub const MAX_TOKEN: usize = 6144;
+
+/// How far a clock may be behind that issued the token, in seconds. An end is never stretched.
+pub const LEEWAY_SECONDS: u64 = 60;
+
+/// Why a token is refused. For logs and counters; the wire says `invalid_token` alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Not three canonical base64url parts of JSON with the members of an access token.
+    #[error("malformed")]
+    Malformed,
+    /// A header of another kind of token, or with members that we never set.
+    #[error("header")]
+    Header,
+    /// No published key of the tenant has this id.
+    #[error("unknown_key")]
+    UnknownKey,
+    /// Not the one algorithm of the key.
+    #[error("algorithm")]
+    Algorithm,
+    /// The signature is not the key's.
+    #[error("signature")]
+    Signature,
+    /// Another issuer or tenant.
+    #[error("issuer")]
+    Issuer,
+    /// Not for us.
+    #[error("audience")]
+    Audience,
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("not_yet_valid")]
+    NotYetValid,
+}
+
+/// What tokens are checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Verifier<'a> {
+    /// The tenant that the request names.
+    pub tenant: &'a TenantId,
+    /// Its issuer.
+    pub issuer: &'a str,
+    /// Its keys.
+    pub ring: &'a KeyRing,
+    /// The audience that must be named.
+    pub audience: &'a str,
+}
+
+/// Claims whose signature, issuer, audience and times were checked. Only [`Verifier::verify`] makes one.
+///
+/// Epochs and revocation are state: the caller compares [`AccessClaims::ep`] with what it has read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified(AccessClaims);
+
+impl Verified {
+    /// The claims.
+    pub const fn claims(&self) -> &AccessClaims {
+        &self.0
+    }
+}
+
+/// Whose a token claims to be, unchecked: good for nothing but choosing what to read along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct UnverifiedSubject {
+    /// The user it names.
+    pub sub: UserId,
+    /// The session it names.
+    pub sid: FamilyId,
+}
+
+impl UnverifiedSubject {
+    /// Reads it from the text of a token.
+    ///
+    /// # Errors
+    /// When the text can't be a token of ours.
+    pub fn read(token: &str) -> Result<Self, Refusal> {
+        let [_, payload, _] = parts(token)?;
+        serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)
+    }
+}
+
+/// The header of our access tokens has exactly these members. Anything else is refused: `crit` (RFC 7515 §4.1.11),
+/// `jku`, `jwk`, `x5u`, `x5c`, an encrypted token's `enc`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    typ: String,
+    alg: String,
+    kid: String,
+}
+
+impl Verifier<'_> {
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Refusal> {
+        let [head, payload, signature] = parts(token)?;
+        let header: Header = serde_json::from_slice(&decode(head)?).map_err(|_| Refusal::Header)?;
+        if !is_access_token_type(&header.typ) {
+            return Err(Refusal::Header);
+        }
+        let kid: Kid = header.kid.parse().map_err(|_| Refusal::UnknownKey)?;
+        let key = self.ring.find_published(kid.as_str(), now).ok_or(Refusal::UnknownKey)?;
+        if header.alg != key.algorithm.name() {
+            return Err(Refusal::Algorithm);
+        }
+        decode(signature)?;
+        let decoding_key = key.public.decoding_key(key.algorithm).map_err(|_| Refusal::UnknownKey)?;
+        let signed = &token.as_bytes()[..head.len() + 1 + payload.len()];
+        match jsonwebtoken::crypto::verify(signature, signed, &decoding_key, key.algorithm.into()) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Err(Refusal::Signature),
+        }
+        let claims: AccessClaims = serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)?;
+        self.check(claims, now)
+    }
+
+    fn check(&self, claims: AccessClaims, now: Timestamp) -> Result<Verified, Refusal> {
+        if claims.iss != self.issuer || claims.tid != *self.tenant {
+            Err(Refusal::Issuer)
+        } else if !claims.aud.contains(self.audience) {
+            Err(Refusal::Audience)
+        } else if now.seconds() >= claims.exp {
+            Err(Refusal::Expired)
+        } else if claims.iat > now.seconds().saturating_add(LEEWAY_SECONDS) {
+            Err(Refusal::NotYetValid)
+        } else {
+            Ok(Verified(claims))
+        }
+    }
+}
+
+/// Whether a `typ` is that of an access token; one without "/" stands for `application/…` (RFC 7515 §4.1.9).
+fn is_access_token_type(typ: &str) -> bool {
+    let typ = typ.strip_prefix("application/").unwrap_or(typ);
+    typ == ACCESS_TOKEN_TYPE
+}
+
+fn parts(token: &str) -> Result<[&str; 3], Refusal> {
+    if token.len() > MAX_TOKEN {
+        return Err(Refusal::Malformed);
+    }
+    let mut parts = token.split('.');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(header), Some(payload), Some(signature), None) => Ok([header, payload, signature]),
+        _ => Err(Refusal::Malformed),
+    }
+}
+
+/// Strict: only the alphabet, no padding, no stray bits in the last character.
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

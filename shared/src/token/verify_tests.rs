@@ -1,0 +1,342 @@
+//! Forged and odd tokens, each beside the valid one it was made of.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use aws_lc_rs::encoding::AsDer;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::id::ClientId;
+use crate::keys::{Algorithm, Custody, Key, PublicKey};
+use crate::token::claims::Epochs;
+use crate::token::compact::{ecdsa_from_der, join, signing_input};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const ISSUER: &str = "https://auth.example/t/acme";
+
+enum Signer {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl Signer {
+    fn generate(algorithm: Algorithm) -> (Self, Vec<u8>) {
+        match algorithm {
+            Algorithm::RS256 => {
+                let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
+                (Self::Rsa(pair), spki)
+            }
+            Algorithm::ES256 => {
+                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
+                (Self::P256(pair), spki)
+            }
+            Algorithm::EdDsa => {
+                let pair = Ed25519KeyPair::generate().unwrap();
+                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
+                (Self::Ed25519(pair), spki)
+            }
+        }
+    }
+
+    fn sign(&self, input: &[u8]) -> Vec<u8> {
+        let rng = SystemRandom::new();
+        match self {
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &rng, input, &mut signature).unwrap();
+                signature
+            }
+            Self::P256(pair) => ecdsa_from_der(pair.sign(&rng, input).unwrap().as_ref()).unwrap().to_vec(),
+            Self::Ed25519(pair) => pair.sign(input).as_ref().to_vec(),
+        }
+    }
+
+    fn der(&self, input: &[u8]) -> Vec<u8> {
+        match self {
+            Self::P256(pair) => pair.sign(&SystemRandom::new(), input).unwrap().as_ref().to_vec(),
+            Self::Rsa(_) | Self::Ed25519(_) => self.sign(input),
+        }
+    }
+}
+
+struct Bench {
+    signer: Signer,
+    key: Key,
+    ring: KeyRing,
+    tenant: TenantId,
+}
+
+impl Bench {
+    fn new(algorithm: Algorithm) -> Self {
+        let (signer, spki) = Signer::generate(algorithm);
+        let public = PublicKey::from_spki(algorithm, &spki).unwrap();
+        let key = Key {
+            kid: public.thumbprint(algorithm).unwrap(),
+            algorithm,
+            custody: Custody::Kms,
+            public,
+            arn: "arn".to_owned(),
+            published_at: NOW,
+            active_from: Some(NOW),
+            superseded_at: None,
+            retire_at: None,
+            compromised_at: None,
+        };
+        Self { signer, ring: KeyRing::with_first_key(key.clone()), key, tenant: "acme".parse().unwrap() }
+    }
+
+    fn verify(&self, token: &str) -> Result<Verified, Refusal> {
+        let verifier = Verifier { tenant: &self.tenant, issuer: ISSUER, ring: &self.ring, audience: "api" };
+        verifier.verify(token, NOW)
+    }
+
+    fn header(&self) -> Value {
+        json!({ "typ": "at+jwt", "alg": self.key.algorithm.name(), "kid": self.key.kid })
+    }
+
+    /// A token with exactly this text as header and payload, properly signed.
+    fn sign_text(&self, header: &str, payload: &str) -> String {
+        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        join(&input, &self.signer.sign(input.as_bytes()))
+    }
+
+    fn sign(&self, header: &Value, payload: &Value) -> String {
+        self.sign_text(&header.to_string(), &payload.to_string())
+    }
+
+    fn valid(&self) -> String {
+        let input = signing_input(self.key.algorithm, &self.key.kid, &claims()).unwrap();
+        join(&input, &self.signer.sign(input.as_bytes()))
+    }
+}
+
+fn claims() -> AccessClaims {
+    AccessClaims {
+        iss: ISSUER.to_owned(),
+        sub: UserId::from_bytes([1; 16]),
+        aud: BTreeSet::from(["api".to_owned()]),
+        client_id: "app".parse::<ClientId>().unwrap(),
+        exp: NOW.seconds() + 900,
+        iat: NOW.seconds(),
+        jti: "j".to_owned(),
+        scope: "read".to_owned(),
+        sid: FamilyId::from_bytes([2; 16]),
+        tid: "acme".parse().unwrap(),
+        ep: Epochs { tenant: 1, user: 2 },
+        auth_time: NOW.seconds(),
+        amr: vec!["pwd".to_owned()],
+        roles: BTreeSet::new(),
+        permissions: BTreeSet::new(),
+        custom: serde_json::Map::from_iter([("plan".to_owned(), json!("gold"))]),
+    }
+}
+
+fn changed(change: impl FnOnce(&mut Value)) -> Value {
+    let mut value = serde_json::to_value(claims()).unwrap();
+    change(&mut value);
+    value
+}
+
+const ALL: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDsa];
+
+#[test]
+fn a_token_of_each_algorithm_verifies_and_keeps_its_claims() {
+    for algorithm in ALL {
+        let bench = Bench::new(algorithm);
+        assert_eq!(bench.verify(&bench.valid()).unwrap().claims(), &claims(), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn a_changed_signature_or_payload_is_refused() {
+    for algorithm in ALL {
+        let bench = Bench::new(algorithm);
+        let token = bench.valid();
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        bytes[10] ^= 1;
+        assert_eq!(bench.verify(&join(input, &bytes)), Err(Refusal::Signature));
+        for odd in [vec![], vec![0; 64], vec![0; 256], bytes[1..].to_vec()] {
+            assert_eq!(bench.verify(&join(input, &odd)), Err(Refusal::Signature), "{algorithm:?}");
+        }
+        let other = bench.sign(&bench.header(), &changed(|claims| claims["scope"] = json!("write")));
+        let stolen = format!("{}.{signature}", other.rsplit_once('.').unwrap().0);
+        assert_eq!(bench.verify(&stolen), Err(Refusal::Signature));
+    }
+}
+
+#[test]
+fn a_der_signature_is_refused() {
+    let bench = Bench::new(Algorithm::ES256);
+    let token = bench.valid();
+    let (input, _) = token.rsplit_once('.').unwrap();
+    assert_eq!(bench.verify(&join(input, &bench.signer.der(input.as_bytes()))), Err(Refusal::Signature));
+}
+
+#[test]
+fn only_the_key_of_the_ring_and_its_one_algorithm_count() {
+    let (bench, other) = (Bench::new(Algorithm::ES256), Bench::new(Algorithm::ES256));
+    assert_eq!(bench.verify(&other.valid()), Err(Refusal::UnknownKey));
+    let renamed = other.sign(&bench.header(), &changed(|_| ()));
+    assert_eq!(bench.verify(&renamed), Err(Refusal::Signature), "another key under this kid");
+    for alg in ["none", "None", "NONE", "nOnE", "HS256", "RS256", "EdDSA", "es256", "ES384", ""] {
+        let token = bench.sign(&json!({ "typ": "at+jwt", "alg": alg, "kid": bench.key.kid }), &changed(|_| ()));
+        assert_eq!(bench.verify(&token), Err(Refusal::Algorithm), "{alg}");
+    }
+    for kid in ["", "../../x", "a' or 1=1", &"A".repeat(43), &"A".repeat(5000)] {
+        let token = bench.sign(&json!({ "typ": "at+jwt", "alg": "ES256", "kid": kid }), &changed(|_| ()));
+        assert!(matches!(bench.verify(&token), Err(Refusal::UnknownKey | Refusal::Malformed)), "{kid}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_published_verifies_nothing() {
+    for mark in [|key: &mut Key| key.compromised_at = Some(NOW), |key: &mut Key| key.retire_at = Some(NOW)] {
+        let mut bench = Bench::new(Algorithm::EdDsa);
+        let token = bench.valid();
+        mark(&mut bench.key);
+        bench.ring = KeyRing::with_first_key(bench.key.clone());
+        assert_eq!(bench.verify(&token), Err(Refusal::UnknownKey));
+    }
+}
+
+#[test]
+fn header_members_we_never_set_are_refused() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    for (name, value) in [
+        ("crit", json!(["exp"])),
+        ("jku", json!("https://evil.example/jwks")),
+        ("jwk", json!({ "kty": "OKP" })),
+        ("x5u", json!("https://evil.example")),
+        ("x5c", json!(["AA"])),
+        ("enc", json!("A256GCM")),
+        ("zip", json!("DEF")),
+        ("b64", json!(false)),
+    ] {
+        let mut header = bench.header();
+        header[name] = value;
+        assert_eq!(bench.verify(&bench.sign(&header, &changed(|_| ()))), Err(Refusal::Header), "{name}");
+    }
+    for typ in ["JWT", "jwt", "AT+JWT ", "dpop+jwt", "logout+jwt", "application/jwt", ""] {
+        let header = json!({ "typ": typ, "alg": "EdDSA", "kid": bench.key.kid });
+        assert_eq!(bench.verify(&bench.sign(&header, &changed(|_| ()))), Err(Refusal::Header), "{typ}");
+    }
+    let twice = format!(r#"{{"typ":"at+jwt","alg":"none","alg":"EdDSA","kid":"{}"}}"#, bench.key.kid);
+    assert_eq!(bench.verify(&bench.sign_text(&twice, &changed(|_| ()).to_string())), Err(Refusal::Header));
+    let full = json!({ "typ": "application/at+jwt", "alg": "EdDSA", "kid": bench.key.kid });
+    assert!(bench.verify(&bench.sign(&full, &changed(|_| ()))).is_ok());
+}
+
+#[test]
+fn claims_are_exact_and_of_their_types() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let now = NOW.seconds();
+    let rows: Vec<(&str, Value, Refusal)> = vec![
+        ("iss", json!("https://auth.example/t/acme/"), Refusal::Issuer),
+        ("iss", json!("https://AUTH.example/t/acme"), Refusal::Issuer),
+        ("iss", json!("https://auth.example/t/acm"), Refusal::Issuer),
+        ("iss", json!([ISSUER]), Refusal::Malformed),
+        ("tid", json!("globex"), Refusal::Issuer),
+        ("aud", json!(["other"]), Refusal::Audience),
+        ("aud", json!([]), Refusal::Audience),
+        ("aud", json!(["API"]), Refusal::Audience),
+        ("exp", json!(now), Refusal::Expired),
+        ("exp", json!(now - 1), Refusal::Expired),
+        ("exp", json!(0), Refusal::Expired),
+        ("exp", json!(-1), Refusal::Malformed),
+        ("exp", json!("9999999999"), Refusal::Malformed),
+        ("exp", json!(9_999_999_999.5), Refusal::Malformed),
+        ("exp", json!(null), Refusal::Malformed),
+        ("exp", json!(1e300), Refusal::Malformed),
+        ("iat", json!(now + 61), Refusal::NotYetValid),
+        ("iat", json!("0"), Refusal::Malformed),
+        ("sub", json!("app"), Refusal::Malformed),
+        ("sid", json!(""), Refusal::Malformed),
+        ("ep", json!("01.2"), Refusal::Malformed),
+    ];
+    for (name, value, refusal) in rows {
+        let token = bench.sign(&bench.header(), &changed(|claims| claims[name] = value.clone()));
+        assert_eq!(bench.verify(&token), Err(refusal), "{name} = {value}");
+    }
+    for name in ["iss", "sub", "aud", "client_id", "exp", "iat", "jti", "sid", "tid", "ep", "auth_time", "amr"] {
+        let payload = changed(|claims| {
+            claims.as_object_mut().unwrap().remove(name);
+        });
+        assert_eq!(bench.verify(&bench.sign(&bench.header(), &payload)), Err(Refusal::Malformed), "without {name}");
+    }
+    let twice = changed(|_| ()).to_string().replacen('{', r#"{"exp":1,"#, 1);
+    assert_eq!(bench.verify(&bench.sign_text(&bench.header().to_string(), &twice)), Err(Refusal::Malformed));
+    let skewed = bench.sign(&bench.header(), &changed(|claims| claims["iat"] = json!(now + 60)));
+    assert!(bench.verify(&skewed).is_ok(), "a clock a minute behind");
+}
+
+#[test]
+fn odd_texts_are_refused() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let token = bench.valid();
+    let odd = [
+        String::new(),
+        "..".to_owned(),
+        "a.b".to_owned(),
+        format!("{token}."),
+        format!("{token}="),
+        format!(" {token}"),
+        format!("{token}\n"),
+        token.replace('.', "%2e"),
+        format!("{{\"payload\":\"{token}\"}}"),
+        "A".repeat(65_536),
+        format!("{}.{}.", URL_SAFE_NO_PAD.encode("{}"), URL_SAFE_NO_PAD.encode("{}")),
+        bench.sign_text(&"[".repeat(3000), "{}"),
+        bench.sign_text(&bench.header().to_string(), &"[".repeat(3000)),
+        bench.sign(&bench.header(), &json!(token)),
+    ];
+    for text in odd {
+        assert!(bench.verify(&text).is_err(), "{text:.60}");
+    }
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let last = URL_SAFE_NO_PAD.decode(signature).unwrap().len() % 3;
+    assert_ne!(last, 0, "an Ed25519 signature leaves stray bits");
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let at = alphabet.find(signature.chars().last().unwrap()).unwrap();
+    let stray = alphabet.chars().nth(at ^ 1).unwrap();
+    let respelt = format!("{input}.{}{stray}", &signature[..signature.len() - 1]);
+    assert_eq!(bench.verify(&respelt), Err(Refusal::Malformed), "the same bytes, spelt otherwise");
+}
+
+#[test]
+fn an_unchecked_subject_is_read_without_trust() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let subject = UnverifiedSubject::read(&bench.valid()).unwrap();
+    assert_eq!(subject.sub, UserId::from_bytes([1; 16]));
+    for text in ["", "a.b.c", "..", "a.e30.c"] {
+        assert!(UnverifiedSubject::read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn malformed_der_is_refused() {
+    let good = [0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x02];
+    let fixed = ecdsa_from_der(&good).unwrap();
+    assert_eq!((fixed[31], fixed[63]), (1, 2));
+    let long = {
+        let mut long = vec![0x30, 0x26, 0x02, 0x21, 0x01];
+        long.extend([0_u8; 32]);
+        long.extend([0x02, 0x01, 0x02]);
+        long
+    };
+    let bad: [&[u8]; 6] =
+        [&[], &good[..7], &[0x30, 0x03, 0x02, 0x01, 0x01], &[0x30, 0x06, 0x02, 0x01, 0x81, 0x02, 0x01, 0x02], &long, &[0; 64]];
+    for der in bad {
+        assert!(ecdsa_from_der(der).is_err(), "{der:?}");
+    }
+    let mut trailing = good.to_vec();
+    trailing.push(0);
+    assert!(ecdsa_from_der(&trailing).is_err());
+}
