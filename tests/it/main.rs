@@ -1,0 +1,1 @@
+//! Black-box tests over the running stack; a module per function, a test per requirement.

@@ -1,0 +1,343 @@
+//! The local stack, started as its users start it: the `leasehold-local` binary with flags.
+//!
+//! A stack must never outlive its tests, however they end. It runs in a process group of its own, and a watchdog that
+//! holds a pipe to this process ends the whole group when the pipe closes: on drop, on a panic, on `kill -9`.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::http::{Call, Http, Reply, fail};
+use crate::process;
+use crate::proxy::Proxy;
+use crate::settings;
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How a stack is to be started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    data: Option<PathBuf>,
+    instances: u32,
+    seed: bool,
+    fixed: Option<(u16, u16)>,
+    functions: Option<(String, String)>,
+    schedule_seconds: u32,
+    function_env: Vec<(String, String)>,
+    clock: Option<PathBuf>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let cheap = [
+            ("ARGON2_MEMORY_KIB", "256"),
+            ("ARGON2_ITERATIONS", "1"),
+            ("LOGIN_ACCOUNT_LIMIT", "1000"),
+            ("LOGIN_ADDRESS_LIMIT", "100000"),
+        ];
+        Self {
+            data: None,
+            instances: 1,
+            seed: false,
+            fixed: None,
+            functions: None,
+            schedule_seconds: 3600,
+            function_env: cheap.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            clock: None,
+        }
+    }
+}
+
+impl Setup {
+    /// Processes per function.
+    #[must_use]
+    pub fn instances(mut self, instances: u32) -> Self {
+        self.instances = instances;
+        self
+    }
+
+    /// Keeps the data in this folder, for a later start on the same data.
+    #[must_use]
+    pub fn data(mut self, folder: &Path) -> Self {
+        self.data = Some(folder.to_owned());
+        self
+    }
+
+    /// Creates the two example tenants.
+    #[must_use]
+    pub fn seed(mut self) -> Self {
+        self.seed = true;
+        self
+    }
+
+    /// A setting of the functions; replaces an earlier one of that name.
+    #[must_use]
+    pub fn function_env(mut self, name: &str, value: &str) -> Self {
+        self.function_env.retain(|(known, _)| known != name);
+        self.function_env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The hash parameters that are deployed, instead of cheap ones.
+    #[must_use]
+    pub fn deployed_hashing(mut self) -> Self {
+        self.function_env.retain(|(known, _)| !known.starts_with("ARGON2_"));
+        self
+    }
+
+    /// The throttles that are deployed, instead of none to speak of.
+    #[must_use]
+    pub fn deployed_throttles(mut self) -> Self {
+        self.function_env.retain(|(known, _)| !known.starts_with("LOGIN_"));
+        self
+    }
+
+    /// Puts a proxy between the functions and AWS.
+    #[must_use]
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.fixed = Some((proxy.dynamodb_upstream(), proxy.kms_upstream()));
+        self.functions = Some((proxy.dynamodb_url(), proxy.kms_url()));
+        self
+    }
+
+    /// Points the functions at other endpoints than the embedded ones.
+    #[must_use]
+    pub fn endpoints(mut self, dynamodb: &str, kms: &str) -> Self {
+        self.functions = Some((dynamodb.to_owned(), kms.to_owned()));
+        self
+    }
+
+    /// Lets this clock rule the whole stack.
+    #[must_use]
+    pub fn clock(mut self, clock: &Clock) -> Self {
+        self.clock = Some(clock.path().to_owned());
+        self
+    }
+
+    /// Starts the stack and waits until it answers.
+    pub fn start(self) -> Stack {
+        let data = self.data.clone().unwrap_or_else(fresh_folder);
+        fs::create_dir_all(&data).expect("a data folder");
+        let ready = data.join("seed.json");
+        // A leftover of an earlier start on the same data would look like readiness.
+        drop(fs::remove_file(&ready));
+        let log = data.join("stack.log");
+        let mut child = self.command(&data, &log).spawn().expect("leasehold-local starts");
+        let watchdog = watch(child.id());
+        let deadline = Instant::now() + READY_WITHIN;
+        let seed = loop {
+            if let Some(seed) = fs::read(&ready).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                break seed;
+            }
+            if let Ok(Some(status)) = child.try_wait() {
+                fail(&format!("the stack ended with {status}:\n{}", tail(&log)));
+            }
+            assert!(Instant::now() < deadline, "the stack is not ready in time:\n{}", tail(&log));
+            sleep(Duration::from_millis(10));
+        };
+        Stack { child, watchdog, data, seed }
+    }
+
+    fn command(&self, data: &Path, log: &Path) -> Command {
+        let binary = settings::binaries().join("leasehold-local");
+        assert!(binary.exists(), "{} is missing: cargo build --workspace first", binary.display());
+        let (dynamodb, kms) = self.fixed.unwrap_or((0, 0));
+        let mut command = Command::new(binary);
+        command.args(["--port", "0", "--lambda-port", "0"]).arg("--data").arg(data);
+        command.arg("--dynamodb-port").arg(dynamodb.to_string());
+        command.arg("--kms-port").arg(kms.to_string());
+        command.arg("--instances").arg(self.instances.to_string());
+        command.arg("--schedule-seconds").arg(self.schedule_seconds.to_string());
+        if !self.seed {
+            command.arg("--no-seed");
+        }
+        if let Some((dynamodb, kms)) = &self.functions {
+            command.args(["--functions-dynamodb-url", dynamodb, "--functions-kms-url", kms]);
+        }
+        for (name, value) in &self.function_env {
+            command.arg("--function-env").arg(format!("{name}={value}"));
+        }
+        if let Some(clock) = &self.clock {
+            let library = Clock::library();
+            command.arg("--function-env").arg(format!("LD_PRELOAD={}", library.display()));
+            command.arg("--function-env").arg(format!("LEASEHOLD_TEST_CLOCK={}", clock.display()));
+            command.env("LD_PRELOAD", library).env("LEASEHOLD_TEST_CLOCK", clock);
+        }
+        let out = File::create(log).expect("a log file");
+        let err = out.try_clone().expect("a second handle");
+        command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
+        command
+    }
+}
+
+/// A running stack.
+pub struct Stack {
+    child: Child,
+    watchdog: Child,
+    data: PathBuf,
+    seed: Value,
+}
+
+impl Stack {
+    /// Where the gateway answers.
+    pub fn base_url(&self) -> String {
+        self.seed["base_url"].as_str().expect("base_url in seed.json").trim_end_matches('/').to_owned()
+    }
+
+    /// Where the gateway listens.
+    pub fn gateway(&self) -> SocketAddr {
+        let url = self.base_url();
+        let host = url.strip_prefix("http://").expect("http").replace("localhost", "127.0.0.1");
+        host.parse().expect("host:port")
+    }
+
+    /// One of the embedded AWS endpoints: `dynamodb`, `kms` or `lambda`.
+    pub fn endpoint(&self, service: &str) -> String {
+        let url = self.seed["endpoints"][service].as_str().expect("the endpoint in seed.json");
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// `seed.json` as written.
+    pub fn seed(&self) -> &Value {
+        &self.seed
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The pids of a function's instances.
+    pub fn instances_of(&self, function: &str) -> Vec<u32> {
+        process::members(self.child.id(), function)
+    }
+
+    /// Everything the functions and the stack have logged.
+    pub fn logs(&self) -> String {
+        let mut text = fs::read_to_string(self.data.join("stack.log")).unwrap_or_default();
+        let Ok(files) = fs::read_dir(self.data.join("logs")) else { return text };
+        for file in files.flatten() {
+            text.push_str(&String::from_utf8_lossy(&fs::read(file.path()).unwrap_or_default()));
+        }
+        text
+    }
+
+    /// Calls the operator function as AWS's Invoke API does and hands back the HTTP reply.
+    pub async fn invoke(&self, http: &Http, command: &Value) -> Result<Reply, String> {
+        let url = format!("{}/2015-03-31/functions/operator/invocations", self.endpoint("lambda"));
+        Call::post(url).json(command).try_send(http).await
+    }
+
+    /// Runs an operator command that must succeed and hands back what is under `ok`.
+    pub async fn operator(&self, http: &Http, command: &Value) -> Value {
+        let reply = self.invoke(http, command).await.unwrap_or_else(|error| fail(&error));
+        let answer = reply.json();
+        answer.get("ok").cloned().unwrap_or_else(|| fail(&format!("{} answered {reply}", command["op"])))
+    }
+
+    /// Runs an operator command that must be refused and hands back the code.
+    pub async fn operator_refuses(&self, http: &Http, command: &Value) -> String {
+        let reply = self.invoke(http, command).await.unwrap_or_else(|error| fail(&error));
+        let answer = reply.json();
+        let code = answer["error"]["code"].as_str();
+        assert!(answer["error"]["message"].is_string(), "a refusal says why: {reply}");
+        code.unwrap_or_else(|| fail(&format!("not refused: {reply}"))).to_owned()
+    }
+
+    /// Stops the stack as Ctrl-C does and returns the exit code; fails if a process stays behind.
+    pub fn stop(&mut self) -> Option<i32> {
+        process::signal("INT", i64::from(self.child.id()));
+        self.gone()
+    }
+
+    /// `kill -9` for every process of the stack at once, as a power cut.
+    pub fn cut_power(&mut self) {
+        process::signal("KILL", -i64::from(self.child.id()));
+        self.gone();
+    }
+
+    fn gone(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + GONE_WITHIN;
+        loop {
+            let ended = self.child.try_wait().expect("a child");
+            if let Some(status) = ended
+                && !process::group_runs(self.child.id())
+            {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the stack, or a process of it, stays behind: {ended:?}");
+            sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // Closing the pipe sets the watchdog off; waiting for it leaves no zombie.
+        drop(self.watchdog.stdin.take());
+        drop(self.watchdog.wait());
+        drop(self.child.wait());
+    }
+}
+
+/// The stack that all tests share which neither spoil calls nor move time: three processes per function.
+pub fn shared() -> &'static Stack {
+    static SHARED: OnceLock<Stack> = OnceLock::new();
+    SHARED.get_or_init(|| Setup::default().instances(3).start())
+}
+
+/// A program that waits for its standard input to close and then ends the process group.
+fn watch(group: u32) -> Child {
+    let script = "cat >/dev/null; kill -TERM -- -$1 2>/dev/null; \
+        for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
+        kill -0 -- -$1 2>/dev/null || exit 0; sleep 0.1; done; kill -KILL -- -$1 2>/dev/null";
+    Command::new("sh")
+        .args(["-c", script, "watchdog", &group.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("sh starts")
+}
+
+/// A new data folder. Folders of runs that are over are removed first; those of the last run stay for a look.
+pub fn fresh_folder() -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    static SWEPT: OnceLock<()> = OnceLock::new();
+    SWEPT.get_or_init(|| {
+        let Ok(entries) = fs::read_dir(settings::scratch()) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let pid = name.to_string_lossy().split('-').next().map(str::to_owned).unwrap_or_default();
+            if !Path::new("/proc").join(pid).exists() {
+                // A folder of a stack, or the file of a clock.
+                drop(fs::remove_dir_all(entry.path()));
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+    });
+    settings::scratch().join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// A port that was free a moment ago, for settings that cannot be "any".
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

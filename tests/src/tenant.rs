@@ -1,0 +1,254 @@
+//! A fresh tenant per test, and what its users and clients do all day.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::clock::now;
+use crate::http::{Call, Http, Reply};
+use crate::stack::Stack;
+use crate::token::{self, Jwt, RefreshToken};
+
+/// The public client of every test tenant.
+pub const APP: &str = "shop-app";
+/// The confidential client of every test tenant.
+pub const BACKEND: &str = "shop-backend";
+/// The API for which the clients' tokens are.
+pub const API: &str = "https://api.shop.example";
+/// The ordinary user of every test tenant.
+pub const USER: &str = "ada";
+/// Her password.
+pub const PASSWORD: &str = "tidal-Lantern 7 quartz";
+/// The admin of every test tenant.
+pub const ADMIN: &str = "root-admin";
+/// The admin's password.
+pub const ADMIN_PASSWORD: &str = "basalt-Umbrella 3 violin";
+
+/// A tenant of one test.
+#[derive(Clone)]
+pub struct Tenant {
+    /// Its id.
+    pub name: String,
+    /// Its issuer as the operator function answered it.
+    pub issuer: String,
+    /// The confidential client's secret.
+    pub secret: String,
+    /// The client for HTTP.
+    pub http: Http,
+    base: String,
+}
+
+/// A tenant id that no other test has.
+pub fn fresh_name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("t{}-{:x}-{n}", now() % 100_000, std::process::id())
+}
+
+/// The command that creates a test tenant.
+pub fn create_command(name: &str, algorithm: &str, policy: &Value) -> Value {
+    json!({
+        "op": "tenant.create", "tenant": name, "algorithm": algorithm, "policy": policy,
+        "clients": [
+            {"client_id": APP, "type": "public", "audiences": [API], "scopes": ["openid", "read", "write"], "origins": []},
+            {"client_id": BACKEND, "type": "confidential", "audiences": [API], "scopes": ["read"], "origins": []},
+        ],
+        "admin": {"username": ADMIN, "password": ADMIN_PASSWORD},
+    })
+}
+
+impl Tenant {
+    /// A tenant with the default policy that signs with ES256.
+    pub async fn create(stack: &Stack) -> Self {
+        Self::create_with(stack, "ES256", json!({})).await
+    }
+
+    /// A tenant with some policy.
+    pub async fn with_policy(stack: &Stack, policy: Value) -> Self {
+        Self::create_with(stack, "ES256", policy).await
+    }
+
+    /// A tenant with algorithm and policy, its two clients, its user and its admin.
+    pub async fn create_with(stack: &Stack, algorithm: &str, policy: Value) -> Self {
+        let http = Http::new();
+        let name = fresh_name();
+        let made = stack.operator(&http, &create_command(&name, algorithm, &policy)).await;
+        let secret = made["clients"]
+            .as_array()
+            .and_then(|clients| clients.iter().find(|client| client["client_id"] == BACKEND))
+            .and_then(|client| client["client_secret"].as_str())
+            .unwrap_or_default();
+        let tenant = Self {
+            issuer: made["issuer"].as_str().expect("an issuer").to_owned(),
+            secret: secret.to_owned(),
+            base: format!("{}/t/{name}", stack.base_url()),
+            name,
+            http,
+        };
+        tenant.add_user(stack, USER, PASSWORD).await;
+        tenant
+    }
+
+    /// Another user.
+    pub async fn add_user(&self, stack: &Stack, username: &str, password: &str) -> String {
+        let made = stack
+            .operator(
+                &self.http,
+                &json!({"op": "user.create", "tenant": self.name, "username": username, "password": password, "roles": ["user"]}),
+            )
+            .await;
+        made["user_id"].as_str().expect("a user id").to_owned()
+    }
+
+    /// The URL of one of the tenant's routes: `url("/token")`.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Signs a user in at the public client.
+    pub async fn login_as(&self, username: &str, password: &str) -> Reply {
+        Call::post(self.url("/login"))
+            .json(&json!({"client_id": APP, "username": username, "password": password}))
+            .send(&self.http)
+            .await
+    }
+
+    /// Signs the tenant's user in; must succeed.
+    pub async fn login(&self) -> Session {
+        Session::from_reply(&self.login_as(USER, PASSWORD).await.expect(200))
+    }
+
+    /// Signs the tenant's user in at the confidential client; must succeed.
+    pub async fn login_backend(&self) -> Session {
+        let reply = Call::post(self.url("/login"))
+            .basic(BACKEND, &self.secret)
+            .json(&json!({"client_id": BACKEND, "username": USER, "password": PASSWORD}))
+            .send(&self.http)
+            .await;
+        Session::from_reply(&reply.expect(200))
+    }
+
+    /// A call to the token endpoint, ready to be sent.
+    pub fn refresh_call(&self, refresh_token: &str) -> Call {
+        Call::post(self.url("/token")).form(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", APP),
+            ("refresh_token", refresh_token),
+        ])
+    }
+
+    /// Presents a refresh token.
+    pub async fn refresh(&self, refresh_token: &str) -> Reply {
+        self.refresh_call(refresh_token).send(&self.http).await
+    }
+
+    /// Presents a refresh token that must be good.
+    #[track_caller]
+    pub fn rotate(&self, refresh_token: &str) -> impl Future<Output = Session> {
+        let (sent, caller) = (self.refresh(refresh_token), std::panic::Location::caller());
+        async move {
+            let reply = sent.await;
+            assert_eq!(reply.status, 200, "at {caller}: {reply}");
+            Session::from_reply(&reply)
+        }
+    }
+
+    /// Presents a refresh token that must be refused as such.
+    #[track_caller]
+    pub fn refuses(&self, refresh_token: &str) -> impl Future<Output = Reply> {
+        let (sent, caller) = (self.refresh(refresh_token), std::panic::Location::caller());
+        async move {
+            let reply = sent.await;
+            let seen = (reply.status, reply.error());
+            assert_eq!(seen, (400, "invalid_grant".to_owned()), "at {caller}: {reply}");
+            reply.expect_error_shape()
+        }
+    }
+
+    /// Says that a token has been saved.
+    pub async fn confirm(&self, refresh_token: &str) -> Reply {
+        Call::post(self.url("/confirm"))
+            .json(&json!({"client_id": APP, "refresh_token": refresh_token}))
+            .send(&self.http)
+            .await
+    }
+
+    /// Revokes a token as its public client.
+    pub async fn revoke(&self, token: &str) -> Reply {
+        Call::post(self.url("/revoke")).form(&[("client_id", APP), ("token", token)]).send(&self.http).await
+    }
+
+    /// Lists the user's sessions.
+    pub async fn sessions(&self, access_token: &str) -> Reply {
+        Call::get(self.url("/sessions")).bearer(access_token).send(&self.http).await
+    }
+
+    /// Signs the user out everywhere.
+    pub async fn sign_out_everywhere(&self, access_token: &str) -> Reply {
+        Call::delete(self.url("/sessions")).bearer(access_token).send(&self.http).await
+    }
+
+    /// Changes the password of a user who knows the old one.
+    pub async fn change_password(&self, username: &str, old: &str, new: &str) -> Reply {
+        Call::post(self.url("/password"))
+            .json(&json!({"client_id": APP, "username": username, "password": old, "new_password": new}))
+            .send(&self.http)
+            .await
+    }
+
+    /// The published keys.
+    pub async fn jwks(&self) -> Value {
+        Call::get(self.url("/.well-known/jwks.json")).send(&self.http).await.expect(200).json()
+    }
+
+    /// Verifies an access token with a JWT library and the published keys, and hands its claims back.
+    pub async fn verify(&self, access_token: &str) -> Result<Value, String> {
+        token::verify(access_token, &self.jwks().await, &self.issuer, API)
+    }
+}
+
+/// What a client holds after login or refresh.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The access token.
+    pub access: String,
+    /// The refresh token.
+    pub refresh: String,
+    /// The session id.
+    pub sid: String,
+    /// The whole answer.
+    pub body: Value,
+}
+
+impl Session {
+    /// Takes a token response apart.
+    #[track_caller]
+    pub fn from_reply(reply: &Reply) -> Self {
+        Self {
+            access: reply.string("access_token"),
+            refresh: reply.string("refresh_token"),
+            sid: reply.string("sid"),
+            body: reply.json(),
+        }
+    }
+
+    /// The refresh token, taken apart.
+    pub fn token(&self) -> RefreshToken {
+        RefreshToken::parse(&self.refresh)
+    }
+
+    /// The access token, taken apart.
+    pub fn jwt(&self) -> Jwt {
+        Jwt::parse(&self.access)
+    }
+
+    /// `rotation.generation` of a refresh.
+    pub fn generation(&self) -> i64 {
+        self.body["rotation"]["generation"].as_i64().expect("rotation.generation")
+    }
+
+    /// `rotation.replayed` of a refresh.
+    pub fn replayed(&self) -> bool {
+        self.body["rotation"]["replayed"].as_bool().expect("rotation.replayed")
+    }
+}
