@@ -1,0 +1,67 @@
+# Leasehold. `make` alone lists the targets. Everything but test-clients needs only cargo and a C compiler.
+
+PORT ?= 9000
+DATA ?= .local
+INSTANCES ?= 2
+POLICY ?=
+DYNAMODB_PORT ?=
+KMS_PORT ?=
+LAMBDA_PORT ?=
+FUNCTIONS_DYNAMODB_URL ?=
+FUNCTIONS_KMS_URL ?=
+SCHEDULE_SECONDS ?=
+# More flags for leasehold-local, for example ARGS="--show-logs" (leasehold-local --help lists them).
+ARGS ?=
+
+CARGO ?= cargo
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+
+# Only what is set becomes a flag.
+flag = $(if $(strip $($(2))),--$(1) "$($(2))")
+STACK_FLAGS = $(call flag,port,PORT) $(call flag,data,DATA) $(call flag,instances,INSTANCES) $(call flag,policy,POLICY) \
+	$(call flag,dynamodb-port,DYNAMODB_PORT) $(call flag,kms-port,KMS_PORT) $(call flag,lambda-port,LAMBDA_PORT) \
+	$(call flag,functions-dynamodb-url,FUNCTIONS_DYNAMODB_URL) $(call flag,functions-kms-url,FUNCTIONS_KMS_URL) \
+	$(call flag,schedule-seconds,SCHEDULE_SECONDS) $(ARGS)
+
+# Variables of the command line reach sub-processes; empty ones must not.
+unexport PORT DATA INSTANCES POLICY DYNAMODB_PORT KMS_PORT LAMBDA_PORT FUNCTIONS_DYNAMODB_URL FUNCTIONS_KMS_URL SCHEDULE_SECONDS
+
+.DEFAULT_GOAL := help
+.PHONY: help run run-release demo build build-release test fmt lint
+
+help: ## list the targets
+	@echo "Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
+	@echo
+	@echo "Variables of run, run-release and demo (defaults: PORT=9000 DATA=.local INSTANCES=2):"
+	@echo "  PORT DATA POLICY INSTANCES DYNAMODB_PORT KMS_PORT LAMBDA_PORT"
+	@echo "  FUNCTIONS_DYNAMODB_URL FUNCTIONS_KMS_URL SCHEDULE_SECONDS ARGS"
+
+run: build ## start the whole service on this machine
+	@exec $(TARGET)/debug/leasehold-local $(STACK_FLAGS)
+
+run-release: build-release ## the same with the binaries as they would be deployed
+	@exec $(TARGET)/release/leasehold-local $(STACK_FLAGS)
+
+demo: ## play the tour against the running service
+	@$(CARGO) run --quiet --package leasehold-local --bin demo -- $(call flag,data,DATA)
+
+build: ## build everything, quick to compile
+	@echo "Building the functions and the local stack (the first build takes a few minutes) ..."
+	@$(CARGO) build --workspace
+
+build-release: ## build everything as it would be deployed
+	@echo "Building for release (the first build takes several minutes) ..."
+	@$(CARGO) build --workspace --release
+
+test: ## run all tests that need only cargo
+	$(CARGO) build --workspace
+	$(CARGO) test --workspace
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+lint: ## check format, lints and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet

@@ -1,0 +1,143 @@
+//! Starts, watches, restarts and stops the process of one instance. A crash or a time-out costs the invocation it hits
+//! and nothing else. Must never leave a process behind: children are killed when this stack drops them, and a function
+//! whose Runtime API has gone (this stack was killed with SIGKILL) ends by itself, because its poll fails.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Outcome;
+use super::instance::Instance;
+use super::logs::{Log, Source};
+use crate::clock;
+
+/// From SIGTERM to SIGKILL. Lambda gives 500 ms with an internal extension; a busy laptop gets more.
+const GRACE: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How to start a function's process.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The binary.
+    pub path: PathBuf,
+    /// Its whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+enum Ended {
+    Stopped,
+    Restart(String),
+}
+
+/// Keeps one process of the program running until `stop` says otherwise.
+pub async fn supervise(instance: Arc<Instance>, program: Program, log: Log, mut stop: watch::Receiver<bool>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if *stop.borrow() {
+            return;
+        }
+        instance.process_starts();
+        let reason = match spawn(&program, &log) {
+            Ok(child) => match attend(&instance, child, &mut stop).await {
+                Ended::Stopped => return,
+                Ended::Restart(reason) => reason,
+            },
+            Err(error) => format!("cannot be started ({}): {error}", program.path.display()),
+        };
+        let served = instance.process_ended(|id| {
+            Outcome::failed(
+                Some("Runtime.ExitError"),
+                &format!("RequestId: {id} Error: Runtime exited with error: {reason}"),
+            )
+        });
+        pause = if served > 0 { FIRST_PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
+        log.note(&format!("{reason}; starting again in {} ms", pause.as_millis()));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stopping(&mut stop) => return,
+        }
+    }
+}
+
+fn spawn(program: &Program, log: &Log) -> std::io::Result<Child> {
+    let mut child = Command::new(&program.path)
+        .env_clear()
+        .envs(program.environment.iter().map(|(key, value)| (key, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C in a terminal goes to the whole foreground group; functions are told by us, after the gateway closed.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    if let Some(stdout) = child.stdout.take() {
+        tokio::spawn(log.clone().copy(stdout, Source::Stdout));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(log.clone().copy(stderr, Source::Stderr));
+    }
+    Ok(child)
+}
+
+async fn attend(instance: &Instance, mut child: Child, stop: &mut watch::Receiver<bool>) -> Ended {
+    let mut deadline = instance.watch_deadline();
+    loop {
+        let due = *deadline.borrow_and_update();
+        let overdue = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            status = child.wait() => return Ended::Restart(describe(status)),
+            () = overdue => {
+                if let Some(id) = instance.time_out(Instant::now()) {
+                    let _ = child.kill().await;
+                    return Ended::Restart(format!("request {id} timed out; its process was killed"));
+                }
+            }
+            _ = deadline.changed() => {}
+            () = stopping(stop) => {
+                terminate(instance, &mut child).await;
+                return Ended::Stopped;
+            }
+        }
+    }
+}
+
+async fn terminate(instance: &Instance, child: &mut Child) {
+    let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
+    instance.announce_shutdown(clock::now_millis().saturating_add(grace_ms));
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // Not yet waited for, so the id is still this child's.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+    instance.process_ended(|id| {
+        Outcome::failed(Some("Runtime.ExitError"), &format!("RequestId: {id} Error: the stack is stopping"))
+    });
+}
+
+/// Done when the stack stops, or has gone without a word.
+async fn stopping(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn describe(status: std::io::Result<ExitStatus>) -> String {
+    match status {
+        // `ExitStatus` shows "exit status: 1" and "signal: 9 (SIGKILL)".
+        Ok(status) => format!("process ended: {status}"),
+        Err(error) => format!("process lost: {error}"),
+    }
+}
