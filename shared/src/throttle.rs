@@ -176,9 +176,19 @@ mod tests {
             (0, LIMIT, Ok(()), "a count taken back twice is no reason to refuse"),
             (1, LIMIT, Ok(()), "the first attempt"),
             (3, LIMIT, Ok(()), "the last one allowed"),
-            (4, LIMIT, Err(RetryAfter(30)), "the first too many waits for the rest of the window, rounded up"),
+            (
+                4,
+                LIMIT,
+                Err(RetryAfter(30)),
+                "the first too many waits for the rest of the window, rounded up",
+            ),
             (u32::MAX, LIMIT, Err(RetryAfter(30)), "more attempts do not make it wait longer"),
-            (1, Limit { attempts: 0, ..LIMIT }, Err(RetryAfter(30)), "a limit of nothing lets nothing through"),
+            (
+                1,
+                Limit { attempts: 0, ..LIMIT },
+                Err(RetryAfter(30)),
+                "a limit of nothing lets nothing through",
+            ),
             (1, Limit { attempts: 0, window_seconds: 0 }, Err(RetryAfter(1)), "never Retry-After: 0"),
         ] {
             assert_eq!(decide(count, limit, now), verdict, "{why}");
