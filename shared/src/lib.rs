@@ -16,3 +16,7 @@ pub mod user;
 pub mod token;
 pub mod refresh;
 pub mod throttle;
+
+// Adapters.
+#[cfg(feature = "aws")]
+pub mod password;
