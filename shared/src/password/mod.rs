@@ -16,6 +16,8 @@ mod policy;
 pub use phc::{CostOutOfBounds, HashCost, InvalidPhc};
 pub use policy::{MAX_PASSWORD_BYTES, PasswordPolicy, WeakPassword};
 
+use std::fmt;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -34,6 +36,14 @@ pub struct HashSettings {
     pub concurrency: usize,
     /// How many more may wait for their turn.
     pub queue: usize,
+}
+
+impl Default for HashSettings {
+    /// One hash at once for each processor, 64 more in the queue.
+    fn default() -> Self {
+        let concurrency = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self { cost: HashCost::default(), concurrency, queue: 64 }
+    }
 }
 
 /// Whether a password is the one that a hash was made of.
@@ -161,6 +171,12 @@ impl Hasher {
             tag.ok_or(HashError::Failed)
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| HashError::Failed)?
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Hasher").field("cost", &self.cost).finish_non_exhaustive()
     }
 }
 
