@@ -16,7 +16,24 @@ pub mod user;
 pub mod token;
 pub mod refresh;
 pub mod throttle;
+pub mod revocation;
 
 // Adapters.
 #[cfg(feature = "aws")]
 pub mod password;
+#[cfg(feature = "aws")]
+pub mod config;
+#[cfg(feature = "aws")]
+pub mod store;
+#[cfg(feature = "aws")]
+pub mod kms;
+#[cfg(feature = "aws")]
+pub mod issue;
+#[cfg(feature = "aws")]
+pub mod app;
+
+// Edge.
+#[cfg(feature = "aws")]
+pub mod telemetry;
+#[cfg(feature = "aws")]
+pub mod http;

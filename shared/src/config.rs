@@ -1,0 +1,244 @@
+//! The settings of a function, read from the environment once, at start. Errors name the variable. Every lifetime,
+//! window and limit that is not a tenant's own stands here, in seconds.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::password::{HashCost, HashSettings, PasswordPolicy};
+use crate::throttle::{Limit, Limits};
+
+/// A variable is missing or unusable. The function does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It must be set.
+    #[error("the environment variable {0} must be set")]
+    Missing(&'static str),
+    /// It does not read as what it should be.
+    #[error("the environment variable {name} is unusable: {why}")]
+    Invalid {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong, without its value.
+        why: String,
+    },
+}
+
+/// The settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE_NAME`: the DynamoDB table.
+    pub table: String,
+    /// `PUBLIC_URL`: where clients reach the service, without a trailing slash; the start of every issuer.
+    pub public_url: String,
+    /// `STAGE`: the deployment, as keys are tagged with it.
+    pub stage: String,
+    /// `REQUEST_DEADLINE_SECONDS`: after how long a request is given up with 503. Default 10.
+    pub request_deadline_seconds: u64,
+    /// `AUDIT_RETENTION_SECONDS`: how long audit events are kept. Default 400 days.
+    pub audit_retention_seconds: u64,
+    /// `ORPHAN_KEY_SECONDS`: how old a signing key in no ring must be before it is scheduled for deletion. Default 3600.
+    pub orphan_key_seconds: u64,
+    /// `OPERATOR_PASSWORDS`: `allow` lets an operator set initial passwords; anything else refuses them. On AWS a stage
+    /// leaves it out.
+    pub operator_passwords: OperatorPasswords,
+    /// `LOGIN_ACCOUNT_LIMIT`, `LOGIN_ADDRESS_LIMIT`, `LOGIN_DEVICE_LIMIT` and `…_WINDOW_SECONDS`.
+    pub login_limits: Limits,
+    /// `ARGON2_MEMORY_KIB`, `ARGON2_ITERATIONS`, `ARGON2_PARALLELISM`, `HASH_CONCURRENCY`, `HASH_QUEUE`.
+    pub hashing: HashSettings,
+    /// `PASSWORD_MIN_LENGTH`.
+    pub passwords: PasswordPolicy,
+    /// Where AWS is.
+    pub aws: AwsConfig,
+}
+
+/// Whether an operator may set the initial password of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperatorPasswords {
+    /// It may: the local stack, and stages that ask for it.
+    Allowed,
+    /// It may not.
+    Refused,
+}
+
+/// Where AWS is and who we are there: what Lambda puts into the environment of every function.
+#[derive(Clone)]
+pub struct AwsConfig {
+    /// `AWS_REGION`.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: the function's role.
+    pub credentials: aws_credential_types::Credentials,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, or `AWS_ENDPOINT_URL`; absent on AWS.
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_KMS`, or `AWS_ENDPOINT_URL`; absent on AWS.
+    pub kms_endpoint: Option<String>,
+}
+
+impl std::fmt::Debug for AwsConfig {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AwsConfig").field("region", &self.region).finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// Reads the environment of the process.
+    ///
+    /// # Errors
+    /// The first variable that is missing or unusable.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_lookup(&|name| std::env::var(name).ok())
+    }
+
+    fn from_lookup(lookup: &dyn Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let read = Reader { lookup };
+        let limits = Limits::default();
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let limit = |attempts, window, default: Limit| -> Result<Limit, ConfigError> {
+            Ok(Limit {
+                attempts: read.or(attempts, default.attempts)?,
+                window_seconds: read.or(window, default.window_seconds)?,
+            })
+        };
+        let cost = HashCost::default();
+        let cost = HashCost {
+            memory_kib: read.or("ARGON2_MEMORY_KIB", cost.memory_kib)?,
+            iterations: read.or("ARGON2_ITERATIONS", cost.iterations)?,
+            parallelism: read.or("ARGON2_PARALLELISM", cost.parallelism)?,
+        };
+        cost.check().map_err(|why| invalid("ARGON2_MEMORY_KIB", &why))?;
+        Ok(Self {
+            table: read.required("TABLE_NAME")?,
+            public_url: public_url(read.required("PUBLIC_URL")?)?,
+            stage: read.required("STAGE")?,
+            request_deadline_seconds: read.or("REQUEST_DEADLINE_SECONDS", 10)?,
+            audit_retention_seconds: read.or("AUDIT_RETENTION_SECONDS", 400 * 86_400)?,
+            orphan_key_seconds: read.or("ORPHAN_KEY_SECONDS", 3600)?,
+            operator_passwords: if lookup("OPERATOR_PASSWORDS").as_deref() == Some("allow") {
+                OperatorPasswords::Allowed
+            } else {
+                OperatorPasswords::Refused
+            },
+            login_limits: Limits {
+                account: limit("LOGIN_ACCOUNT_LIMIT", "LOGIN_ACCOUNT_WINDOW_SECONDS", limits.account)?,
+                address: limit("LOGIN_ADDRESS_LIMIT", "LOGIN_ADDRESS_WINDOW_SECONDS", limits.address)?,
+                device: limit("LOGIN_DEVICE_LIMIT", "LOGIN_DEVICE_WINDOW_SECONDS", limits.device)?,
+            },
+            hashing: HashSettings {
+                cost,
+                concurrency: read.or("HASH_CONCURRENCY", cores)?,
+                queue: read.or("HASH_QUEUE", 64)?,
+            },
+            passwords: PasswordPolicy { min_length: read.or("PASSWORD_MIN_LENGTH", PasswordPolicy::default().min_length)? },
+            aws: AwsConfig {
+                region: read.required("AWS_REGION")?,
+                credentials: aws_credential_types::Credentials::new(
+                    read.required("AWS_ACCESS_KEY_ID")?,
+                    read.required("AWS_SECRET_ACCESS_KEY")?,
+                    lookup("AWS_SESSION_TOKEN").filter(|token| !token.is_empty()),
+                    None,
+                    "environment",
+                ),
+                dynamodb_endpoint: read.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+                kms_endpoint: read.endpoint("AWS_ENDPOINT_URL_KMS"),
+            },
+        })
+    }
+}
+
+fn invalid(name: &'static str, why: &impl Display) -> ConfigError {
+    ConfigError::Invalid { name, why: why.to_string() }
+}
+
+fn public_url(url: String) -> Result<String, ConfigError> {
+    let local = ["http://localhost", "http://127.0.0.1"].iter().any(|start| url.starts_with(start));
+    if url.len() > 100 {
+        Err(invalid("PUBLIC_URL", &"longer than 100 characters"))
+    } else if !(url.starts_with("https://") || local) {
+        Err(invalid("PUBLIC_URL", &"must be https, or http on this machine (RFC 8414 section 2)"))
+    } else if url.ends_with('/') || url.contains(['?', '#', ' ']) {
+        Err(invalid("PUBLIC_URL", &"must have no trailing slash, query or fragment"))
+    } else {
+        Ok(url)
+    }
+}
+
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&'static str) -> Option<String>,
+}
+
+impl Reader<'_> {
+    fn required(&self, name: &'static str) -> Result<String, ConfigError> {
+        (self.lookup)(name).filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
+    }
+
+    fn or<T: FromStr<Err: Display>>(&self, name: &'static str, default: T) -> Result<T, ConfigError> {
+        match (self.lookup)(name).filter(|value| !value.is_empty()) {
+            None => Ok(default),
+            Some(value) => value.parse().map_err(|why| invalid(name, &why)),
+        }
+    }
+
+    fn endpoint(&self, name: &'static str) -> Option<String> {
+        (self.lookup)(name).or_else(|| (self.lookup)("AWS_ENDPOINT_URL")).filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 6] = [
+        ("TABLE_NAME", "leasehold"),
+        ("PUBLIC_URL", "https://auth.example"),
+        ("STAGE", "test"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "key"),
+    ];
+
+    fn with(name: &str, value: &str) -> Result<Config, ConfigError> {
+        Config::from_lookup(&|wanted| {
+            if wanted == name {
+                return Some(value.to_owned());
+            }
+            GOOD.iter().find(|(known, _)| *known == wanted).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn what_is_required_is_named_when_it_is_missing() {
+        for (name, _) in GOOD {
+            assert_eq!(with(name, "").err(), Some(ConfigError::Missing(name)));
+        }
+        assert!(with("", "").is_ok());
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        for (name, value) in [
+            ("PUBLIC_URL", "http://auth.example"),
+            ("PUBLIC_URL", "https://auth.example/"),
+            ("PUBLIC_URL", "https://auth.example?x"),
+            ("REQUEST_DEADLINE_SECONDS", "soon"),
+            ("REQUEST_DEADLINE_SECONDS", "-1"),
+            ("LOGIN_ACCOUNT_LIMIT", "1.5"),
+            ("ARGON2_MEMORY_KIB", "1"),
+        ] {
+            let refused = with(name, value).unwrap_err();
+            assert!(matches!(&refused, ConfigError::Invalid { name: found, .. } if *found == name), "{refused}");
+        }
+    }
+
+    #[test]
+    fn operators_set_no_passwords_unless_the_stage_allows_it() {
+        assert_eq!(with("", "").unwrap().operator_passwords, OperatorPasswords::Refused);
+        assert_eq!(with("OPERATOR_PASSWORDS", "yes").unwrap().operator_passwords, OperatorPasswords::Refused);
+        assert_eq!(with("OPERATOR_PASSWORDS", "allow").unwrap().operator_passwords, OperatorPasswords::Allowed);
+    }
+
+    #[test]
+    fn credentials_do_not_show_in_debug() {
+        let shown = format!("{:?}", with("AWS_SECRET_ACCESS_KEY", "hidden-value").unwrap());
+        assert!(!shown.contains("hidden-value"));
+    }
+}

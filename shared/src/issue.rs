@@ -1,0 +1,169 @@
+//! Issues access tokens, for login and refresh alike: claims, signing input, signature. And the token response that
+//! carries them (RFC 6749 §5.1).
+
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::clock::Timestamp;
+use crate::kms::{Kms, KmsError};
+use crate::refresh::{Family, RefreshToken};
+use crate::tenant::{Tenant, admin_audience, issuer};
+use crate::token::claims::{AccessClaims, Epochs};
+use crate::token::compact::{self, CompactError};
+use crate::user::{User, join_scope};
+
+use std::collections::BTreeSet;
+
+/// No access token could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// KMS did not sign.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+    /// The user's claims do not fit.
+    #[error(transparent)]
+    Compact(#[from] CompactError),
+    /// The tenant has no key that signs.
+    #[error("the tenant has no active key")]
+    NoActiveKey,
+}
+
+/// For whom a token is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The tenant.
+    pub tenant: &'a Tenant,
+    /// The user.
+    pub user: &'a User,
+    /// The session.
+    pub family: &'a Family,
+    /// The scope it is to have: the family's, or a part of it (RFC 6749 §6).
+    pub scope: &'a BTreeSet<String>,
+}
+
+/// The audiences of a client's access tokens. The client of the admins has the tenant's administration and nothing
+/// else; every other has its APIs and, for a user's own routes, the issuer.
+pub fn audiences(client: &Client, issuer: &str) -> BTreeSet<String> {
+    if client.is_admin() {
+        BTreeSet::from([admin_audience(issuer)])
+    } else {
+        client.audiences.iter().cloned().chain([issuer.to_owned()]).collect()
+    }
+}
+
+/// Signs an access token.
+///
+/// # Errors
+/// When KMS does not sign, no key is active or the claims are too many.
+pub async fn access_token(
+    kms: &Kms,
+    public_url: &str,
+    subject: Subject<'_>,
+    now: Timestamp,
+) -> Result<String, IssueError> {
+    let Subject { tenant, family, .. } = subject;
+    let key = tenant.ring.active(now).ok_or(IssueError::NoActiveKey)?;
+    let claims = claims(public_url, subject, now);
+    let input = compact::signing_input(key.algorithm, &key.kid, &claims)?;
+    let signature = kms.sign(&key.arn, key.algorithm, input.as_bytes()).await?;
+    tracing::trace!(family.id = %family.id, "signed");
+    Ok(compact::join(&input, &signature))
+}
+
+fn claims(public_url: &str, subject: Subject<'_>, now: Timestamp) -> AccessClaims {
+    let Subject { tenant, user, family, scope } = subject;
+    let jti: [u8; 16] = crate::secret::random();
+    // A token never outlives its session.
+    let end = now.plus_seconds(tenant.policy.access_token_seconds.into()).min(family.absolute_expiry);
+    AccessClaims {
+        iss: issuer(public_url, &tenant.id),
+        sub: user.id,
+        aud: family.audience.clone(),
+        client_id: family.client.clone(),
+        exp: end.seconds(),
+        iat: now.seconds(),
+        jti: jti.iter().fold(String::with_capacity(32), |text, byte| text + &format!("{byte:02x}")),
+        scope: join_scope(scope),
+        sid: family.id,
+        tid: tenant.id.clone(),
+        ep: Epochs { tenant: family.tenant_epoch, user: family.user_epoch },
+        auth_time: family.auth_time.seconds(),
+        amr: family.amr.clone(),
+        roles: user.roles.clone(),
+        permissions: user.permissions.clone(),
+        custom: user.claims.clone(),
+    }
+}
+
+/// Whether a refresh gave a new token or the same one again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rotation {
+    /// The generation of the refresh token.
+    pub generation: u32,
+    /// Whether it had been given out before.
+    pub replayed: bool,
+}
+
+/// A token response (RFC 6749 §5.1). Durations are in seconds and count from receipt, never by the device's clock.
+#[derive(Serialize)]
+pub struct TokenResponse {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    refresh_token: String,
+    refresh_token_expires_in: u64,
+    scope: String,
+    sid: String,
+    refresh_after: u64,
+    server_time: u64,
+    session_expires_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<Rotation>,
+}
+
+impl TokenResponse {
+    /// The response to a login or, with `rotation`, to a refresh.
+    pub fn new(
+        access_token: String,
+        refresh_token: &RefreshToken,
+        subject: Subject<'_>,
+        rotation: Option<Rotation>,
+        now: Timestamp,
+    ) -> Self {
+        let Subject { tenant, family, scope, .. } = subject;
+        let session_end = family.idle_expiry.min(family.absolute_expiry);
+        let end = now.plus_seconds(tenant.policy.access_token_seconds.into()).min(family.absolute_expiry);
+        let expires_in = now.seconds().abs_diff(end.seconds());
+        Self {
+            access_token,
+            token_type: "Bearer",
+            expires_in,
+            refresh_token: refresh_token.encode().to_string(),
+            refresh_token_expires_in: now.seconds_until(session_end),
+            scope: join_scope(scope),
+            sid: family.id.to_string(),
+            refresh_after: refresh_after(expires_in, crate::secret::random()),
+            server_time: now.seconds(),
+            session_expires_at: family.absolute_expiry.seconds(),
+            rotation,
+        }
+    }
+}
+
+/// When a client should refresh: after 70 to 90 % of the token's life, spread by chance so that a fleet that signed in
+/// together does not come back together.
+fn refresh_after(expires_in: u64, [random]: [u8; 1]) -> u64 {
+    expires_in * (700 + u64::from(random) * 200 / 255) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refreshing_is_spread_within_the_life_of_the_token() {
+        assert_eq!(refresh_after(1000, [0]), 700);
+        assert_eq!(refresh_after(1000, [255]), 900);
+        assert_eq!(refresh_after(0, [255]), 0);
+    }
+}

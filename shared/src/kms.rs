@@ -1,0 +1,182 @@
+//! Signing keys in KMS: made, read and used by ARN. The private half never leaves KMS.
+
+use aws_sdk_kms::Client;
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag};
+
+use crate::clock::Timestamp;
+use crate::id::TenantId;
+use crate::keys::{Algorithm, PublicKey};
+use crate::secret::sha256;
+use crate::token::compact::ecdsa_from_der;
+
+/// The tag that names the deployment a key belongs to; roles may sign only with keys of their own.
+pub const STAGE_TAG: &str = "leasehold:stage";
+/// The tag that names the tenant a key belongs to.
+pub const TENANT_TAG: &str = "leasehold:tenant";
+
+/// KMS could not do what was asked. Never turned into a refusal of what the client presented.
+#[derive(Debug, thiserror::Error)]
+pub enum KmsError {
+    /// Trouble on the way to KMS or in it, or the key is not usable there; trying again later may help.
+    #[error("KMS is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// KMS answered something that can't be.
+    #[error("KMS gave an unusable answer: {0}")]
+    Unusable(&'static str),
+}
+
+impl KmsError {
+    fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable(cause.into())
+    }
+}
+
+/// KMS as this deployment uses it.
+#[derive(Clone, Debug)]
+pub struct Kms {
+    client: Client,
+    stage: String,
+}
+
+/// A key that was just made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// How KMS names it.
+    pub arn: String,
+    /// Its public half.
+    pub public: PublicKey,
+}
+
+/// A signing key as KMS knows it.
+#[derive(Clone, Debug)]
+pub struct FoundKey {
+    /// How KMS names it.
+    pub arn: String,
+    /// Whose it is, by its tag.
+    pub tenant: TenantId,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Kms {
+    /// KMS for the deployment of this stage.
+    pub const fn new(client: Client, stage: String) -> Self {
+        Self { client, stage }
+    }
+
+    /// Makes a signing key, tagged with stage and tenant: tags set here count at once for authorization, tags added
+    /// later only after minutes.
+    ///
+    /// # Errors
+    /// When KMS makes none.
+    pub async fn create_key(&self, tenant: &TenantId, algorithm: Algorithm) -> Result<NewKey, KmsError> {
+        let tag = |name: &str, value: &str| Tag::builder().tag_key(name).tag_value(value).build().map_err(KmsError::unavailable);
+        let made = self
+            .client
+            .create_key()
+            .key_usage(KeyUsageType::SignVerify)
+            .key_spec(key_spec(algorithm))
+            .description(format!("Leasehold access tokens of {tenant}"))
+            .tags(tag(STAGE_TAG, &self.stage)?)
+            .tags(tag(TENANT_TAG, tenant.as_str())?)
+            .send()
+            .await
+            .map_err(KmsError::unavailable)?;
+        let arn = made
+            .key_metadata
+            .and_then(|metadata| metadata.arn)
+            .ok_or(KmsError::Unusable("a key without an ARN"))?;
+        let public = self.public_key(&arn, algorithm).await?;
+        Ok(NewKey { arn, public })
+    }
+
+    async fn public_key(&self, arn: &str, algorithm: Algorithm) -> Result<PublicKey, KmsError> {
+        let answer = self.client.get_public_key().key_id(arn).send().await.map_err(KmsError::unavailable)?;
+        let der = answer.public_key.ok_or(KmsError::Unusable("no public key"))?;
+        PublicKey::from_spki(algorithm, der.as_ref()).map_err(|_| KmsError::Unusable("a public key of another kind"))
+    }
+
+    /// Signs, and gives the signature as JWS wants it (RFC 7518 §3). A digest is sent where KMS takes one; Ed25519 signs
+    /// the input itself, which is why a signing input stays within 4096 bytes.
+    ///
+    /// # Errors
+    /// When KMS does not sign.
+    pub async fn sign(&self, arn: &str, algorithm: Algorithm, input: &[u8]) -> Result<Vec<u8>, KmsError> {
+        let (message, kind) = match algorithm {
+            Algorithm::RS256 | Algorithm::ES256 => (sha256(input).to_vec(), MessageType::Digest),
+            Algorithm::EdDsa => (input.to_vec(), MessageType::Raw),
+        };
+        let answer = self
+            .client
+            .sign()
+            .key_id(arn)
+            .signing_algorithm(signing_algorithm(algorithm))
+            .message_type(kind)
+            .message(Blob::new(message))
+            .send()
+            .await
+            .map_err(KmsError::unavailable)?;
+        let signature = answer.signature.ok_or(KmsError::Unusable("no signature"))?.into_inner();
+        match algorithm {
+            Algorithm::RS256 | Algorithm::EdDsa => Ok(signature),
+            Algorithm::ES256 => ecdsa_from_der(&signature)
+                .map(|fixed| fixed.to_vec())
+                .map_err(|_| KmsError::Unusable("an ECDSA signature that is not DER")),
+        }
+    }
+
+    /// The enabled signing keys of this deployment, by their tags.
+    ///
+    /// # Errors
+    /// When KMS can't be asked.
+    pub async fn list_keys(&self) -> Result<Vec<FoundKey>, KmsError> {
+        let mut found = Vec::new();
+        let mut pages = self.client.list_keys().into_paginator().items().send();
+        while let Some(entry) = pages.next().await {
+            let entry = entry.map_err(KmsError::unavailable)?;
+            let Some(arn) = entry.key_arn else { continue };
+            let tags = self.client.list_resource_tags().key_id(&arn).send().await.map_err(KmsError::unavailable)?;
+            let tags = tags.tags.unwrap_or_default();
+            let tag = |name: &str| tags.iter().find(|tag| tag.tag_key == name).map(|tag| tag.tag_value.as_str());
+            let tenant = tag(TENANT_TAG).and_then(|tenant| tenant.parse::<TenantId>().ok());
+            let (Some(tenant), true) = (tenant, tag(STAGE_TAG) == Some(&self.stage)) else { continue };
+            let answer = self.client.describe_key().key_id(&arn).send().await.map_err(KmsError::unavailable)?;
+            let Some(metadata) = answer.key_metadata.filter(|metadata| metadata.enabled) else { continue };
+            let seconds = metadata.creation_date.map_or(0, |date| u64::try_from(date.secs()).unwrap_or(0));
+            found.push(FoundKey { arn, tenant, created_at: Timestamp::from_seconds(seconds) });
+        }
+        Ok(found)
+    }
+
+    /// Has a key deleted after the shortest wait that KMS allows, 7 days.
+    ///
+    /// # Errors
+    /// When KMS does not take it.
+    pub async fn schedule_deletion(&self, arn: &str) -> Result<(), KmsError> {
+        self.client
+            .schedule_key_deletion()
+            .key_id(arn)
+            .pending_window_in_days(7)
+            .send()
+            .await
+            .map_err(KmsError::unavailable)?;
+        Ok(())
+    }
+}
+
+fn key_spec(algorithm: Algorithm) -> KeySpec {
+    match algorithm {
+        Algorithm::RS256 => KeySpec::Rsa2048,
+        Algorithm::ES256 => KeySpec::EccNistP256,
+        Algorithm::EdDsa => KeySpec::EccNistEdwards25519,
+    }
+}
+
+fn signing_algorithm(algorithm: Algorithm) -> SigningAlgorithmSpec {
+    match algorithm {
+        Algorithm::RS256 => SigningAlgorithmSpec::RsassaPkcs1V15Sha256,
+        Algorithm::ES256 => SigningAlgorithmSpec::EcdsaSha256,
+        Algorithm::EdDsa => SigningAlgorithmSpec::Ed25519Sha512,
+    }
+}

@@ -1,0 +1,249 @@
+//! The calls to DynamoDB that every kind of item shares, and what their failures mean.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+
+use super::families::Commit;
+use super::schema::{self, Item, Key};
+use super::{Store, StoreError};
+
+/// How often a transaction that collided with another is tried again before the caller is told.
+const CONFLICT_RETRIES: u32 = 8;
+
+/// What became of a conditional write.
+pub enum Written {
+    /// It was written.
+    Yes,
+    /// The condition did not hold; the item as it is, if there is one.
+    No(Option<Item>),
+}
+
+impl StoreError {
+    pub(super) fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable(cause.into())
+    }
+}
+
+impl Store {
+    /// Reads several items in one consistent call; the order is not kept.
+    pub(super) async fn read(&self, keys: &[Key]) -> Result<Vec<Item>, StoreError> {
+        let mut found = Vec::with_capacity(keys.len());
+        let mut wanted: Vec<Item> = keys.iter().map(Key::attributes).collect();
+        for attempt in 0..4_u32 {
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build()
+                .map_err(StoreError::unavailable)?;
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, request)
+                .send()
+                .await
+                .map_err(StoreError::unavailable)?;
+            let items = answer.responses.unwrap_or_default().remove(&self.table);
+            found.extend(items.unwrap_or_default());
+            match answer.unprocessed_keys.unwrap_or_default().remove(&self.table) {
+                Some(rest) if !rest.keys.is_empty() => wanted = rest.keys,
+                Some(_) | None => return Ok(found),
+            }
+            pause(attempt).await;
+        }
+        Err(StoreError::Contended)
+    }
+
+    /// Writes an item on a condition.
+    pub(super) async fn put_if(&self, item: Item, condition: Condition) -> Result<Written, StoreError> {
+        for attempt in 0..=CONFLICT_RETRIES {
+            let answer = self
+                .client
+                .put_item()
+                .table_name(&self.table)
+                .set_item(Some(item.clone()))
+                .condition_expression(condition.expression)
+                .set_expression_attribute_names(condition.names())
+                .set_expression_attribute_values(condition.values())
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .send()
+                .await;
+            match answer {
+                Ok(_) => return Ok(Written::Yes),
+                Err(SdkError::ServiceError(refusal)) => match refusal.into_err() {
+                    PutItemError::ConditionalCheckFailedException(failed) => {
+                        return Ok(Written::No(failed.item.filter(|item| !item.is_empty())));
+                    }
+                    PutItemError::TransactionConflictException(_) => pause(attempt).await,
+                    other => return Err(StoreError::unavailable(other)),
+                },
+                Err(other) => return Err(StoreError::unavailable(other)),
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    /// Writes all parts or none; [`Commit::Lost`] when a condition did not hold. A collision with another transaction is tried again and is never evidence of anything.
+    pub(super) async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<Commit, StoreError> {
+        for attempt in 0..=CONFLICT_RETRIES {
+            let answer = self.client.transact_write_items().set_transact_items(Some(parts.clone())).send().await;
+            let cancelled = match answer {
+                Ok(_) => return Ok(Commit::Done),
+                Err(SdkError::ServiceError(refusal)) => match refusal.into_err() {
+                    TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled,
+                    TransactWriteItemsError::TransactionInProgressException(_) => {
+                        pause(attempt).await;
+                        continue;
+                    }
+                    other => return Err(StoreError::unavailable(other)),
+                },
+                Err(other) => return Err(StoreError::unavailable(other)),
+            };
+            let reasons = cancelled.cancellation_reasons();
+            if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
+                return Ok(Commit::Lost);
+            }
+            let passing = |code: &str| {
+                matches!(code, "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
+            };
+            if !reasons.iter().filter_map(|reason| reason.code()).all(passing) {
+                return Err(StoreError::unavailable(cancelled));
+            }
+            pause(attempt).await;
+        }
+        Err(StoreError::Contended)
+    }
+
+    /// A part of a transaction that writes an item on a condition.
+    pub(super) fn part_put(&self, item: Item, condition: Option<Condition>) -> Result<TransactWriteItem, StoreError> {
+        let mut put = Put::builder().table_name(&self.table).set_item(Some(item));
+        if let Some(condition) = condition {
+            put = put
+                .condition_expression(condition.expression)
+                .set_expression_attribute_names(condition.names())
+                .set_expression_attribute_values(condition.values())
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        }
+        Ok(TransactWriteItem::builder().put(put.build().map_err(StoreError::unavailable)?).build())
+    }
+
+    /// A part of a transaction that changes an item.
+    pub(super) fn part_update(&self, key: &Key, change: &Change) -> Result<TransactWriteItem, StoreError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key.attributes()))
+            .update_expression(change.expression)
+            .condition_expression(change.condition.expression)
+            .set_expression_attribute_names(change.condition.names())
+            .set_expression_attribute_values(change.condition.values())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(StoreError::unavailable)?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// All items of a partition whose sort key begins with `prefix`, by consistent reads, up to `pages` megabytes.
+    pub(super) async fn query(&self, pk: &str, prefix: &str, pages: usize) -> Result<Vec<Item>, StoreError> {
+        let mut found = Vec::new();
+        let mut from = None;
+        for _ in 0..pages {
+            let mut query = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .expression_attribute_names("#pk", schema::PK)
+                .expression_attribute_values(":pk", schema::text(pk))
+                .set_exclusive_start_key(from);
+            query = if prefix.is_empty() {
+                query.key_condition_expression("#pk = :pk")
+            } else {
+                query
+                    .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                    .expression_attribute_names("#sk", schema::SK)
+                    .expression_attribute_values(":prefix", schema::text(prefix))
+            };
+            let answer = query.send().await.map_err(StoreError::unavailable)?;
+            found.extend(answer.items.unwrap_or_default());
+            from = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if from.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A condition with its names and values.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    pub expression: &'static str,
+    names: Vec<(&'static str, &'static str)>,
+    values: Vec<(&'static str, aws_sdk_dynamodb::types::AttributeValue)>,
+}
+
+impl Condition {
+    /// No item has this key.
+    pub fn absent() -> Self {
+        Self { expression: "attribute_not_exists(PK)", names: vec![], values: vec![] }
+    }
+
+    /// The item is still at this version.
+    pub fn version(version: u64) -> Self {
+        Self {
+            expression: "#version = :seen_version",
+            names: vec![("#version", "version")],
+            values: vec![(":seen_version", schema::number(version))],
+        }
+    }
+
+    /// The family is active, at whatever version.
+    pub fn active() -> Self {
+        Self {
+            expression: "#status = :active",
+            names: vec![("#status", "status")],
+            values: vec![(":active", schema::text("active"))],
+        }
+    }
+
+    /// Names one more attribute, for the change that goes with the condition.
+    pub fn name(mut self, name: &'static str, attribute: &'static str) -> Self {
+        self.names.push((name, attribute));
+        self
+    }
+
+    /// Gives one more value, for the change that goes with the condition.
+    pub fn value(mut self, name: &'static str, value: aws_sdk_dynamodb::types::AttributeValue) -> Self {
+        self.values.push((name, value));
+        self
+    }
+
+    fn names(&self) -> Option<std::collections::HashMap<String, String>> {
+        (!self.names.is_empty())
+            .then(|| self.names.iter().map(|(name, to)| ((*name).to_owned(), (*to).to_owned())).collect())
+    }
+
+    fn values(&self) -> Option<Item> {
+        (!self.values.is_empty())
+            .then(|| self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+    }
+}
+
+/// A change of an item on a condition.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub expression: &'static str,
+    pub condition: Condition,
+}
+
+/// Waits 5 ms, doubled each time, of which up to half is left to chance so that writers who collided part.
+async fn pause(attempt: u32) {
+    let [random] = crate::secret::random::<1>();
+    let longest = 5_u64 << attempt.min(6);
+    tokio::time::sleep(Duration::from_millis(longest / 2 + longest * u64::from(random) / 512)).await;
+}

@@ -1,0 +1,86 @@
+//! The table. [`Store`] knows tenants and nothing else; everything of a tenant hangs off [`TenantStore`], which only the
+//! look-up of a tenant makes. Forgetting the tenant does not compile.
+//!
+//! Reads that decide something are consistent. Every change is one conditional write or one transaction. There is no
+//! scan and no index.
+
+mod call;
+mod directory;
+mod families;
+mod item;
+mod schema;
+mod tenants;
+mod throttles;
+mod users;
+
+pub use directory::Directory;
+pub use families::{Commit, Revoked};
+pub use tenants::{Entered, KnownDevice, NewTenant, Wanted};
+pub use users::UserChange;
+
+use crate::clock::Timestamp;
+use crate::id::TenantId;
+use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
+use crate::revocation::{AuditEvent, Revocation};
+
+/// The table could not do what was asked. Never turned into a refusal of what the client presented.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Trouble on the way to the table or in it; trying again later helps.
+    #[error("the table is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Other writers kept coming first; trying again helps.
+    #[error("the item is contended")]
+    Contended,
+    /// An item does not read as its kind; a person must look.
+    #[error("corrupt item of kind {kind}: {cause}")]
+    Corrupt {
+        /// Which kind of item.
+        kind: &'static str,
+        /// What does not read, without values.
+        cause: String,
+    },
+}
+
+/// The table of a deployment.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+    audit_retention_seconds: u64,
+}
+
+/// The table as one tenant's requests may use it. Only [`Store::enter`] and [`Store::create_tenant`] make one.
+#[derive(Clone, Debug)]
+pub struct TenantStore {
+    store: Store,
+    tenant: TenantId,
+}
+
+impl Store {
+    /// The table of this name.
+    pub const fn new(client: aws_sdk_dynamodb::Client, table: String, audit_retention_seconds: u64) -> Self {
+        Self { client, table, audit_retention_seconds }
+    }
+}
+
+impl TenantStore {
+    /// Whose it is.
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    fn revocation_item(&self, revocation: &Revocation, at: Timestamp) -> schema::Item {
+        // As long as any token could live that this must keep out, and a margin for clocks.
+        let expires_at = at.plus_seconds(MAX_ACCESS_TOKEN_SECONDS + 600);
+        let key = schema::revocation(&self.tenant, at);
+        let mut item = item::write(&key, revocation, Some(expires_at));
+        item.insert("at".to_owned(), schema::number(at.millis()));
+        item
+    }
+
+    fn audit_item(&self, event: &AuditEvent) -> schema::Item {
+        let expires_at = event.at.plus_seconds(self.store.audit_retention_seconds);
+        item::write(&schema::audit(&self.tenant, event.at), event, Some(expires_at))
+    }
+}

@@ -1,0 +1,173 @@
+//! The keys of the one table. Private to the store: outside it nobody can name an item, and inside it every key but the
+//! directory's begins with the tenant.
+//!
+//! | PK | SK | Item |
+//! | --- | --- | --- |
+//! | `T#<t>` | `TENANT` | control state |
+//! | `T#<t>` | `CLIENT#<id>` | client |
+//! | `T#<t>#L#<login>` | `LOGIN` | unique pointer to the user |
+//! | `T#<t>#U#<uid>` | `USER` | user |
+//! | `T#<t>#U#<uid>` | `F#<family>` | family |
+//! | `T#<t>#R#<bucket>` | `<ms>#<random>` | revocation |
+//! | `T#<t>#A#<day>` | `<ms>#<random>` | audit event |
+//! | `T#<t>#X#L#<login>` | `A#<window>`, `D#<device>#<window>`, `K#<device>` | login counters, known device |
+//! | `T#<t>#X#A#<address>` | `<window>` | login counter |
+//! | `TENANTS#<shard>` | `<t>` | directory, for the operator only |
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::bytes::Bytes;
+use crate::clock::Timestamp;
+use crate::id::{ClientId, FamilyId, LoginId, TenantId, UserId};
+use crate::throttle::{Counter, CounterKey};
+
+/// Partition key attribute.
+pub const PK: &str = "PK";
+/// Sort key attribute.
+pub const SK: &str = "SK";
+/// TTL attribute, epoch seconds. DynamoDB deletes late: no decision relies on it.
+pub const EXPIRES_AT: &str = "expires_at";
+/// Version of an item's shape.
+pub const SCHEMA: &str = "schema";
+/// The shape this release writes. Functions of two adjacent releases share the table.
+pub const SCHEMA_VERSION: u32 = 1;
+/// Over how many partitions the directory is spread.
+pub const SHARDS: u8 = 16;
+/// Length of a bucket of revocations, in seconds.
+pub const REVOCATION_BUCKET_SECONDS: u64 = 600;
+
+/// An attribute map.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The primary key of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub pk: String,
+    pub sk: String,
+}
+
+impl Key {
+    fn new(pk: String, sk: impl Into<String>) -> Self {
+        Self { pk, sk: sk.into() }
+    }
+
+    pub fn attributes(&self) -> Item {
+        HashMap::from([(PK.to_owned(), text(&self.pk)), (SK.to_owned(), text(&self.sk))])
+    }
+
+    pub fn is_of(&self, item: &Item) -> bool {
+        let is = |name: &str, value: &str| item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value);
+        is(PK, &self.pk) && is(SK, &self.sk)
+    }
+}
+
+pub fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub fn tenant(tenant: &TenantId) -> Key {
+    Key::new(format!("T#{tenant}"), "TENANT")
+}
+
+pub const CLIENT_PREFIX: &str = "CLIENT#";
+
+pub fn client(tenant: &TenantId, client: &ClientId) -> Key {
+    Key::new(format!("T#{tenant}"), format!("{CLIENT_PREFIX}{client}"))
+}
+
+pub fn login(tenant: &TenantId, login: &LoginId) -> Key {
+    Key::new(format!("T#{tenant}#L#{}", login.as_str()), "LOGIN")
+}
+
+pub fn user(tenant: &TenantId, user: UserId) -> Key {
+    Key::new(format!("T#{tenant}#U#{user}"), "USER")
+}
+
+pub const FAMILY_PREFIX: &str = "F#";
+
+pub fn family(tenant: &TenantId, user: UserId, family: FamilyId) -> Key {
+    Key::new(format!("T#{tenant}#U#{user}"), format!("{FAMILY_PREFIX}{family}"))
+}
+
+pub fn revocation(tenant: &TenantId, at: Timestamp) -> Key {
+    let bucket = at.seconds() / REVOCATION_BUCKET_SECONDS;
+    Key::new(format!("T#{tenant}#R#{bucket}"), unique_at(at))
+}
+
+pub fn audit(tenant: &TenantId, at: Timestamp) -> Key {
+    let day = at.seconds() / 86_400;
+    Key::new(format!("T#{tenant}#A#{day}"), unique_at(at))
+}
+
+pub fn counter(tenant: &TenantId, counter: &Counter) -> Key {
+    let window = counter.window.start.seconds();
+    match &counter.key {
+        CounterKey::Account(login) => Key::new(throttle(tenant, login), format!("A#{window}")),
+        CounterKey::Device(login, device) => {
+            Key::new(throttle(tenant, login), format!("D#{}#{window}", URL_SAFE_NO_PAD.encode(device)))
+        }
+        CounterKey::Address(address) => Key::new(format!("T#{tenant}#X#A#{address}"), window.to_string()),
+    }
+}
+
+pub fn known_device(tenant: &TenantId, login: &LoginId, device: &Bytes<32>) -> Key {
+    Key::new(throttle(tenant, login), format!("K#{}", URL_SAFE_NO_PAD.encode(device)))
+}
+
+fn throttle(tenant: &TenantId, login: &LoginId) -> String {
+    format!("T#{tenant}#X#L#{}", login.as_str())
+}
+
+pub fn shard(shard: u8) -> String {
+    format!("TENANTS#{shard}")
+}
+
+pub fn directory(tenant: &TenantId) -> Key {
+    let [first, ..] = crate::secret::sha256(tenant.as_str().as_bytes());
+    Key::new(shard(first % SHARDS), tenant.as_str())
+}
+
+fn unique_at(at: Timestamp) -> String {
+    let random: [u8; 9] = crate::secret::random();
+    format!("{:013}#{}", at.millis(), URL_SAFE_NO_PAD.encode(random))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::throttle::{Limits, address_bucket};
+
+    #[test]
+    fn every_key_but_the_directory_begins_with_its_tenant_and_a_delimiter() {
+        let acme: TenantId = "acme".parse().unwrap();
+        let login_id: LoginId = "ada@acme.example".parse().unwrap();
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let (uid, fid) = (UserId::generate(), FamilyId::generate());
+        let device = Bytes::from([1; 32]);
+        let counter_of = |key| counter(&acme, &Counter::at(key, &Limits::default(), now));
+        for key in [
+            tenant(&acme),
+            client(&acme, &"app".parse().unwrap()),
+            login(&acme, &login_id),
+            user(&acme, uid),
+            family(&acme, uid, fid),
+            revocation(&acme, now),
+            audit(&acme, now),
+            known_device(&acme, &login_id, &device),
+            counter_of(CounterKey::Account(login_id.clone())),
+            counter_of(CounterKey::Device(login_id.clone(), device)),
+            counter_of(CounterKey::Address(address_bucket("2001:db8::1"))),
+        ] {
+            assert!(key.pk == "T#acme" || key.pk.starts_with("T#acme#"), "{key:?}");
+        }
+        assert!(directory(&acme).pk.starts_with("TENANTS#"));
+    }
+}

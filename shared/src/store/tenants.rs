@@ -1,0 +1,181 @@
+//! The look-up of a tenant, with whatever else of it a request needs, in one consistent read; and its creation.
+
+use super::call::Condition;
+use super::families::Commit;
+use super::schema::{self, Item, Key};
+use super::{Store, StoreError, TenantStore, item};
+use crate::bytes::Bytes;
+use crate::client::Client;
+use crate::id::{ClientId, FamilyId, LoginId, TenantId, UserId};
+use crate::refresh::Family;
+use crate::revocation::{AuditEvent, Revocation};
+use crate::tenant::Tenant;
+use crate::user::User;
+
+/// What to read along with the tenant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// A client.
+    pub client: Option<&'a ClientId>,
+    /// Whose login name this is.
+    pub login: Option<&'a LoginId>,
+    /// Whether this user signed in from this device before (SHA-256 of its text).
+    pub device: Option<(&'a LoginId, &'a Bytes<32>)>,
+    /// A user.
+    pub user: Option<UserId>,
+    /// A family of a user.
+    pub family: Option<(UserId, FamilyId)>,
+}
+
+/// A tenant and what was found of what was wanted.
+#[derive(Clone, Debug)]
+pub struct Entered {
+    /// The way to everything else of the tenant.
+    pub store: TenantStore,
+    /// Its control state.
+    pub tenant: Tenant,
+    /// The client.
+    pub client: Option<Client>,
+    /// The user of the login name.
+    pub login: Option<UserId>,
+    /// The known device, with when its user last signed in from it.
+    pub device: Option<KnownDevice>,
+    /// The user.
+    pub user: Option<User>,
+    /// The family.
+    pub family: Option<Family>,
+}
+
+/// A device that a user signed in from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KnownDevice {
+    /// When, last, to the day or better.
+    pub seen_at: crate::clock::Timestamp,
+}
+
+/// The pointer from a login name to its user.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct LoginPointer {
+    pub user: UserId,
+}
+
+/// A tenant to be created, with all that must exist with it.
+#[derive(Clone, Debug)]
+pub struct NewTenant<'a> {
+    /// Its control state.
+    pub tenant: &'a Tenant,
+    /// Its clients, that of the admins included.
+    pub clients: &'a [Client],
+    /// Its first admin.
+    pub admin: &'a User,
+    /// The entry in its audit log.
+    pub audit: &'a AuditEvent,
+}
+
+impl Store {
+    /// Looks a tenant up, with one consistent read. `None` when there is none of this id; a suspended or deleted one is
+    /// found, and the caller looks at its status.
+    ///
+    /// # Errors
+    /// When the table can't be read, or an item does not read as its kind.
+    pub async fn enter(&self, tenant: &TenantId, wanted: Wanted<'_>) -> Result<Option<Entered>, StoreError> {
+        let key = schema::tenant(tenant);
+        let client = wanted.client.map(|id| schema::client(tenant, id));
+        let login = wanted.login.map(|id| schema::login(tenant, id));
+        let device = wanted.device.map(|(login, device)| schema::known_device(tenant, login, device));
+        let user = wanted.user.map(|id| schema::user(tenant, id));
+        let family = wanted.family.map(|(user, id)| schema::family(tenant, user, id));
+        let keys: Vec<Key> =
+            [Some(&key), client.as_ref(), login.as_ref(), device.as_ref(), user.as_ref(), family.as_ref()]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect();
+        let mut items = self.read(&keys).await?;
+        let mut take = |key: Option<&Key>| -> Option<Item> {
+            let at = items.iter().position(|item| key.is_some_and(|key| key.is_of(item)))?;
+            Some(items.swap_remove(at))
+        };
+        let Some(found) = take(Some(&key)) else { return Ok(None) };
+        Ok(Some(Entered {
+            store: TenantStore { store: self.clone(), tenant: tenant.clone() },
+            tenant: item::read("tenant", found)?,
+            client: take(client.as_ref()).map(|found| item::read("client", found)).transpose()?,
+            login: take(login.as_ref())
+                .map(|found| item::read::<LoginPointer>("login", found))
+                .transpose()?
+                .map(|pointer| pointer.user),
+            device: take(device.as_ref()).map(|found| item::read("device", found)).transpose()?,
+            user: take(user.as_ref()).map(|found| item::read("user", found)).transpose()?,
+            family: take(family.as_ref()).map(|found| item::read("family", found)).transpose()?,
+        }))
+    }
+
+    /// Creates a tenant whole: control state, directory entry, clients, first admin, in one transaction. [`Commit::Lost`]
+    /// when a tenant of this id exists, or ever did.
+    ///
+    /// # Errors
+    /// When the table can't be written.
+    pub async fn create_tenant(&self, new: NewTenant<'_>) -> Result<Commit, StoreError> {
+        let NewTenant { tenant, clients, admin, audit } = new;
+        let scope = TenantStore { store: self.clone(), tenant: tenant.id.clone() };
+        let absent = || Some(Condition::absent());
+        let directory = schema::directory(&tenant.id);
+        let mut parts = vec![
+            self.part_put(item::write(&schema::tenant(&tenant.id), tenant, None), absent())?,
+            self.part_put(item::write(&directory, &super::directory::Entry { created_at: tenant.created_at }, None), None)?,
+        ];
+        parts.extend(scope.user_parts(admin)?);
+        for client in clients {
+            let key = schema::client(&tenant.id, &client.id);
+            parts.push(self.part_put(item::write(&key, client, None), absent())?);
+        }
+        parts.push(self.part_put(scope.audit_item(audit), None)?);
+        self.transact(parts).await
+    }
+}
+
+impl TenantStore {
+    /// Writes the tenant's control state on condition of the version it had.
+    ///
+    /// # Errors
+    /// When the table can't be written.
+    pub async fn commit_tenant(
+        &self,
+        before: &Tenant,
+        after: &Tenant,
+        revocation: Option<&Revocation>,
+        audit: &AuditEvent,
+    ) -> Result<Commit, StoreError> {
+        let written = item::write(&schema::tenant(&self.tenant), after, None);
+        let mut parts = vec![self.store.part_put(written, Some(Condition::version(before.version)))?];
+        if let Some(revocation) = revocation {
+            parts.push(self.store.part_put(self.revocation_item(revocation, audit.at), None)?);
+        }
+        parts.push(self.store.part_put(self.audit_item(audit), None)?);
+        self.store.transact(parts).await
+    }
+
+    /// All clients of the tenant.
+    ///
+    /// # Errors
+    /// When the table can't be read, or an item does not read as its kind.
+    pub async fn list_clients(&self) -> Result<Vec<Client>, StoreError> {
+        let pk = schema::tenant(&self.tenant).pk;
+        let found = self.store.query(&pk, schema::CLIENT_PREFIX, 1).await?;
+        found.into_iter().map(|found| item::read("client", found)).collect()
+    }
+
+    /// Registers a client. [`Commit::Lost`] when one of this id exists.
+    ///
+    /// # Errors
+    /// When the table can't be written.
+    pub async fn create_client(&self, client: &Client, audit: &AuditEvent) -> Result<Commit, StoreError> {
+        let key = schema::client(&self.tenant, &client.id);
+        let parts = vec![
+            self.store.part_put(item::write(&key, client, None), Some(Condition::absent()))?,
+            self.store.part_put(self.audit_item(audit), None)?,
+        ];
+        self.store.transact(parts).await
+    }
+}

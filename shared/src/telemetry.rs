@@ -1,0 +1,91 @@
+//! Logs: JSON lines on standard output, one per request, with stable field names. Never a token, a password, a hash of
+//! either, a user's name or a body.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::Timestamp;
+
+/// Sets logging up for the process. `LOG_LEVEL` chooses what is shown, `info` by default.
+pub fn start() {
+    let filter = EnvFilter::try_from_env("LOG_LEVEL").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(filter);
+    // A second call in one process, as in tests, changes nothing.
+    let _already = subscriber.try_init();
+    // The text of a panic can hold anything, a secret included: the place alone is logged.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panic");
+    }));
+}
+
+/// What is known of a request by the time it is answered. Only ids.
+#[derive(Clone, Debug, Default)]
+pub struct Note {
+    /// The tenant named by the path.
+    pub tenant: Option<String>,
+    /// The client, once it is known to exist.
+    pub client: Option<String>,
+    /// What the client says of its version, once it has the form of one.
+    pub client_version: Option<String>,
+    /// The user, once known.
+    pub user: Option<String>,
+    /// The session, once known.
+    pub family: Option<String>,
+    /// What a refresh token got.
+    pub verdict: Option<&'static str>,
+    /// The origin of a browser page that may read the answer.
+    pub origin: Option<String>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending<'a> {
+    /// The route, as in the template.
+    pub route: &'a str,
+    /// The HTTP status.
+    pub status: u16,
+    /// `ok`, or the error code on the wire.
+    pub outcome: &'a str,
+    /// Why, more precisely than the wire says.
+    pub reason: Option<&'a str>,
+    /// The chain of causes of our own trouble.
+    pub cause: Option<&'a str>,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+}
+
+/// Writes the one line of a request. `error` means that a person should look, `warn` a refusal worth counting.
+pub fn request(note: &Note, ending: Ending<'_>) {
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                tenant = note.tenant,
+                client = note.client,
+                client_version = note.client_version,
+                user = note.user,
+                family = note.family,
+                verdict = note.verdict,
+                route = ending.route,
+                status = ending.status,
+                outcome = ending.outcome,
+                reason = ending.reason,
+                cause = ending.cause,
+                duration_ms = ending.ended.millis().saturating_sub(ending.began.millis()),
+                "request"
+            )
+        };
+    }
+    match ending.status {
+        500.. => line!(error),
+        400..=499 => line!(warn),
+        _ => line!(info),
+    }
+}
