@@ -2,6 +2,7 @@
 
 mod tour;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -107,12 +108,12 @@ async fn run(flags: Flags) -> Result<(), Failure> {
         _ = interrupt.recv() => return Ok(()),
     };
     let seeded = async {
-        if no_seed {
-            println!("\nLeasehold answers at {}", stack.base_url());
-            return Ok(());
-        }
-        println!("Seeding two tenants through the operator function …");
-        let seed = seed::plant(&stack, &data, policy.as_ref()).await?;
+        let seed = if no_seed {
+            seed::announce(&stack, &data, BTreeMap::new())?
+        } else {
+            println!("Seeding two tenants through the operator function …");
+            seed::plant(&stack, &data, policy.as_ref()).await?
+        };
         tour::print(&seed, &data);
         Ok::<(), Failure>(())
     };

@@ -111,6 +111,11 @@ pub async fn plant(stack: &Stack, data: &Path, policy: Option<&Value>) -> Result
         let tenant = plant_tenant(stack, plan, &mut passwords, policy).await?;
         tenants.insert(plan.tenant.to_owned(), tenant);
     }
+    announce(stack, data, tenants)
+}
+
+/// Writes `seed.json` for a stack with these tenants; it tells scripts that everything answers.
+pub fn announce(stack: &Stack, data: &Path, tenants: BTreeMap<String, Tenant>) -> Result<Seed, SeedError> {
     let endpoints = Endpoints {
         dynamodb: stack.dynamodb_url(),
         kms: stack.kms_url(),

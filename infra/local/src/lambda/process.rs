@@ -1,8 +1,11 @@
 //! Starts, watches, restarts and stops the process of one instance. A crash or a time-out costs the invocation it hits
-//! and nothing else. Must never leave a process behind: children are killed when this stack drops them, and a function
-//! whose Runtime API has gone (this stack was killed with SIGKILL) ends by itself, because its poll fails.
+//! and nothing else. Must never leave a process behind: children are killed when this stack drops them, share its
+//! process group, and one whose Runtime API has gone (this stack was killed with SIGKILL) ends by itself, because its
+//! poll fails.
 
 use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -19,6 +22,9 @@ use crate::clock;
 
 /// From SIGTERM to SIGKILL. Lambda gives 500 ms with an internal extension; a busy laptop gets more.
 const GRACE: Duration = Duration::from_secs(2);
+/// From a function's death by SIGINT to our own stop.
+const INTERRUPTED: Duration = Duration::from_secs(1);
+const SIGINT: i32 = rustix::process::Signal::INT.as_raw();
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -33,7 +39,27 @@ pub struct Program {
 
 enum Ended {
     Stopped,
-    Restart(String),
+    Restart(Reason),
+}
+
+/// Why a process is gone.
+struct Reason {
+    text: String,
+    interrupted: bool,
+}
+
+impl Reason {
+    fn new(text: String) -> Self {
+        Self { text, interrupted: false }
+    }
+
+    fn of(status: io::Result<ExitStatus>) -> Self {
+        match status {
+            // `ExitStatus` shows "exit status: 1" and "signal: 9 (SIGKILL)".
+            Ok(status) => Self { text: format!("process ended: {status}"), interrupted: status.signal() == Some(SIGINT) },
+            Err(error) => Self::new(format!("process lost: {error}")),
+        }
+    }
 }
 
 /// Keeps one process of the program running until `stop` says otherwise.
@@ -49,8 +75,13 @@ pub async fn supervise(instance: Arc<Instance>, program: Program, log: Log, mut 
                 Ended::Stopped => return,
                 Ended::Restart(reason) => reason,
             },
-            Err(error) => format!("cannot be started ({}): {error}", program.path.display()),
+            Err(error) => Reason::new(format!("cannot be started ({}): {error}", program.path.display())),
         };
+        if reason.interrupted {
+            // Ctrl-C in a terminal reaches the whole process group; our own stop is a moment behind.
+            let _ = tokio::time::timeout(INTERRUPTED, stopping(&mut stop)).await;
+        }
+        let reason = reason.text;
         let served = instance.process_ended(|id| {
             Outcome::failed(
                 Some("Runtime.ExitError"),
@@ -66,15 +97,13 @@ pub async fn supervise(instance: Arc<Instance>, program: Program, log: Log, mut 
     }
 }
 
-fn spawn(program: &Program, log: &Log) -> std::io::Result<Child> {
+fn spawn(program: &Program, log: &Log) -> io::Result<Child> {
     let mut child = Command::new(&program.path)
         .env_clear()
         .envs(program.environment.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // Ctrl-C in a terminal goes to the whole foreground group; functions are told by us, after the gateway closed.
-        .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
     if let Some(stdout) = child.stdout.take() {
@@ -97,11 +126,11 @@ async fn attend(instance: &Instance, mut child: Child, stop: &mut watch::Receive
             }
         };
         tokio::select! {
-            status = child.wait() => return Ended::Restart(describe(status)),
+            status = child.wait() => return Ended::Restart(Reason::of(status)),
             () = overdue => {
                 if let Some(id) = instance.time_out(Instant::now()) {
                     let _ = child.kill().await;
-                    return Ended::Restart(format!("request {id} timed out; its process was killed"));
+                    return Ended::Restart(Reason::new(format!("request {id} timed out; its process was killed")));
                 }
             }
             _ = deadline.changed() => {}
@@ -132,12 +161,4 @@ async fn terminate(instance: &Instance, child: &mut Child) {
 /// Done when the stack stops, or has gone without a word.
 async fn stopping(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-fn describe(status: std::io::Result<ExitStatus>) -> String {
-    match status {
-        // `ExitStatus` shows "exit status: 1" and "signal: 9 (SIGKILL)".
-        Ok(status) => format!("process ended: {status}"),
-        Err(error) => format!("process lost: {error}"),
-    }
 }

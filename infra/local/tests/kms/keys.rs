@@ -147,21 +147,6 @@ async fn keys_are_named_by_id_or_arn_of_this_realm() {
     );
 }
 
-const OPERATIONS: [&str; 12] = [
-    "Sign",
-    "Verify",
-    "GetPublicKey",
-    "Encrypt",
-    "Decrypt",
-    "GenerateDataKeyPair",
-    "DescribeKey",
-    "ListResourceTags",
-    "TagResource",
-    "UntagResource",
-    "ScheduleKeyDeletion",
-    "CancelKeyDeletion",
-];
-
 #[tokio::test]
 async fn key_state_decides_what_a_key_does() {
     const DISABLED: &str = "DisabledException";
@@ -183,7 +168,6 @@ async fn key_state_decides_what_a_key_does() {
         ("ScheduleKeyDeletion", ["ok", "ok", INVALID]),
         ("CancelKeyDeletion", [INVALID, INVALID, "ok"]),
     ];
-    assert!(OPERATIONS.iter().all(|operation| rows.iter().any(|(row, _)| row == operation)));
     let (_kms, client) = start(None).await;
     for (operation, expected) in rows {
         for (state, expected) in ["Enabled", "Disabled", "PendingDeletion"].into_iter().zip(expected) {

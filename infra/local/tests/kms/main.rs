@@ -38,7 +38,7 @@ fn client(url: &str) -> Client {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .endpoint_url(url)
             .region(Region::new(REGION))
-            .credentials_provider(Credentials::for_tests())
+            .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
             .retry_config(RetryConfig::disabled())
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build(),
