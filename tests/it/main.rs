@@ -1,1 +1,22 @@
 //! Black-box tests over the running stack; a module per function, a test per requirement.
+
+mod agreement;
+mod aws_calls;
+mod crash;
+mod dead_port;
+mod forge;
+mod hostile;
+mod jwks;
+mod kms_outage;
+mod layering;
+mod login;
+mod operator;
+mod password;
+mod refresh;
+mod restart;
+mod revoke;
+mod secrets;
+mod sessions;
+mod support;
+mod template;
+mod tenancy;

@@ -38,7 +38,7 @@ impl Default for Http {
 }
 
 /// A call being put together.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Call {
     method: Method,
     url: String,
@@ -224,7 +224,10 @@ impl Reply {
         let allowed = |c: char| (' '..='~').contains(&c) && c != '"' && c != '\\';
         assert!(!description.is_empty() && description.chars().all(allowed), "description of {self}");
         let actions = ["retry", "reauthenticate", "fix_request", "update_app"];
-        assert!(json["client_action"].as_str().is_some_and(|a| actions.contains(&a)), "client_action of {self}");
+        assert!(
+            json["client_action"].as_str().is_some_and(|a| actions.contains(&a)),
+            "client_action of {self}"
+        );
         assert!(self.header("content-type").starts_with("application/json"), "content type of {self}");
         assert!(self.header("cache-control").contains("no-store"), "cache-control of {self}");
         if matches!(self.status, 429 | 503) {

@@ -22,7 +22,8 @@ fn inode_of(peer: SocketAddr) -> Option<u64> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        (fields.get(1)?.ends_with(&port) && fields.get(3) == Some(&"01")).then(|| fields.get(9)?.parse().ok())?
+        (fields.get(1)?.ends_with(&port) && fields.get(3) == Some(&"01"))
+            .then(|| fields.get(9)?.parse().ok())?
     })
 }
 
@@ -39,7 +40,8 @@ pub fn program(pid: u32) -> Option<PathBuf> {
 /// All processes in a process group that run the named program.
 pub fn members(group: u32, name: &str) -> Vec<u32> {
     let in_group = |pid: &u32| stat(*pid).is_some_and(|(_, of)| of == group);
-    let named = |pid: &u32| program(*pid).is_some_and(|path| path.file_name().is_some_and(|file| file == name));
+    let named =
+        |pid: &u32| program(*pid).is_some_and(|path| path.file_name().is_some_and(|file| file == name));
     processes().into_iter().filter(in_group).filter(named).collect()
 }
 

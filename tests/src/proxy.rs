@@ -44,6 +44,8 @@ pub enum Action {
     KillAfter,
     /// The call waits until the test says go on, see [`Proxy::release`].
     Hold,
+    /// A batch read is answered without a single item: every key comes back as unprocessed, as under pressure.
+    Unprocessed,
 }
 
 /// Which calls, and what becomes of them.
@@ -79,6 +81,13 @@ impl Rule {
     pub fn nth(mut self, n: usize) -> Self {
         self.skip = n - 1;
         self.times = 1;
+        self
+    }
+
+    /// Not before this many matching calls have passed.
+    #[must_use]
+    pub fn after(mut self, calls: usize) -> Self {
+        self.skip = calls;
         self
     }
 
@@ -297,6 +306,7 @@ async fn pass(
             exchange(client, upstream, &parts.headers, body.clone()).await?;
             Ok(first)
         }
+        Some(Action::Unprocessed) => Ok(unprocessed(&body)),
         Some(Action::Error(name)) => Ok(refusal(name, &operation, &body)),
         Some(Action::KillBefore) => {
             kill(peer);
@@ -370,6 +380,16 @@ async fn exchange(
     let (parts, body) = client.request(request).await.map_err(|_| Closed)?.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
     Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+/// `BatchGetItem` that could read nothing this time.
+fn unprocessed(body: &[u8]) -> Response<Full<Bytes>> {
+    let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let answer = json!({"Responses": {}, "UnprocessedKeys": request["RequestItems"]});
+    Response::builder()
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(Full::new(Bytes::from(answer.to_string())))
+        .expect("a response of constants")
 }
 
 /// An AWS error as the JSON protocols send it. `TransactionConflict` takes the form that the call calls for.

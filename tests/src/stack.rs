@@ -28,6 +28,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Setup {
     data: Option<PathBuf>,
+    port: u16,
     instances: u32,
     seed: bool,
     fixed: Option<(u16, u16)>,
@@ -47,6 +48,7 @@ impl Default for Setup {
         ];
         Self {
             data: None,
+            port: 0,
             instances: 1,
             seed: false,
             fixed: None,
@@ -63,6 +65,13 @@ impl Setup {
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = instances;
+        self
+    }
+
+    /// Answers on this port, so that issuers stay the same over a restart.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -153,7 +162,7 @@ impl Setup {
         assert!(binary.exists(), "{} is missing: cargo build --workspace first", binary.display());
         let (dynamodb, kms) = self.fixed.unwrap_or((0, 0));
         let mut command = Command::new(binary);
-        command.args(["--port", "0", "--lambda-port", "0"]).arg("--data").arg(data);
+        command.args(["--lambda-port", "0", "--port"]).arg(self.port.to_string()).arg("--data").arg(data);
         command.arg("--dynamodb-port").arg(dynamodb.to_string());
         command.arg("--kms-port").arg(kms.to_string());
         command.arg("--instances").arg(self.instances.to_string());

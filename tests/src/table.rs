@@ -46,15 +46,15 @@ impl Table {
         let own = format!("T#{tenant}");
         let below = format!("{own}#");
         let mut items = self.dump().await;
-        items.retain(|item| {
-            strings(item).iter().any(|text| **text == own || text.starts_with(&below))
-        });
+        items.retain(|item| strings(item).iter().any(|text| **text == own || text.starts_with(&below)));
         items
     }
 
     /// Stores an item as it is.
     pub async fn put(&self, item: &Value) {
-        call(&self.url, &self.http, "PutItem", &json!({"TableName": self.name, "Item": item})).await.expect(200);
+        call(&self.url, &self.http, "PutItem", &json!({"TableName": self.name, "Item": item}))
+            .await
+            .expect(200);
     }
 
     /// Removes an item by its whole key.
@@ -65,8 +65,10 @@ impl Table {
 
     /// The names of partition and sort key.
     pub async fn key_names(&self) -> (String, String) {
-        let about = call(&self.url, &self.http, "DescribeTable", &json!({"TableName": self.name})).await.json();
-        let name = |n: usize| about["Table"]["KeySchema"][n]["AttributeName"].as_str().expect("a key").to_owned();
+        let about =
+            call(&self.url, &self.http, "DescribeTable", &json!({"TableName": self.name})).await.json();
+        let name =
+            |n: usize| about["Table"]["KeySchema"][n]["AttributeName"].as_str().expect("a key").to_owned();
         (name(0), name(1))
     }
 }

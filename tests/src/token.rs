@@ -147,13 +147,8 @@ mod tests {
 
     #[test]
     fn a_refresh_token_survives_a_round_trip() {
-        let token = RefreshToken {
-            user: [1; 16],
-            family: [2; 16],
-            generation: 7,
-            proof: [3; 16],
-            secret: [4; 32],
-        };
+        let token =
+            RefreshToken { user: [1; 16], family: [2; 16], generation: 7, proof: [3; 16], secret: [4; 32] };
         let text = token.encode();
         assert_eq!(text.len(), 4 + 118);
         assert_eq!(RefreshToken::parse(&text), token);

@@ -1,0 +1,162 @@
+//! How many AWS calls a request takes, counted at the proxy, not claimed.
+
+use leasehold_tests::http::Call;
+use leasehold_tests::proxy::{Proxy, Seen};
+use leasehold_tests::stack::{Setup, Stack};
+use leasehold_tests::tenant::{PASSWORD, Tenant, USER};
+
+struct World {
+    proxy: Proxy,
+    _stack: Stack,
+    tenant: Tenant,
+}
+
+async fn world() -> World {
+    let proxy = Proxy::start();
+    let stack = Setup::default().through(&proxy).start();
+    let tenant = Tenant::create(&stack).await;
+    // Warm: every function has served a request.
+    let session = tenant.login().await;
+    let session = tenant.rotate(&session.refresh).await;
+    tenant.jwks().await;
+    tenant.sessions(&session.access).await.expect(200);
+    tenant.revoke(&session.refresh).await.expect(200);
+    World { proxy, _stack: stack, tenant }
+}
+
+fn sorted(seen: &[Seen]) -> Vec<&str> {
+    let mut operations: Vec<&str> = seen.iter().map(|seen| seen.operation.as_str()).collect();
+    operations.sort_unstable();
+    operations
+}
+
+const WRITES: &[&str] = &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
+
+#[tokio::test]
+async fn a_refresh_is_one_batch_read_one_signature_and_one_write_at_any_generation() {
+    let world = world().await;
+    let mut session = world.tenant.login().await;
+    for generation in 1..=30 {
+        let mark = world.proxy.mark();
+        session = world.tenant.rotate(&session.refresh).await;
+        let seen = world.proxy.since(mark);
+        let operations: Vec<&str> = seen.iter().map(|seen| seen.operation.as_str()).collect();
+        assert_eq!(operations.len(), 3, "generation {generation}: {operations:?}");
+        assert_eq!(operations[..2], ["BatchGetItem", "Sign"], "read, sign, then write");
+        assert!(["UpdateItem", "PutItem"].contains(&operations[2]), "{operations:?}");
+        let own = format!("T#{}", world.tenant.name);
+        let below = format!("{own}#");
+        for partition in seen.iter().flat_map(|seen| &seen.partitions) {
+            assert!(*partition == own || partition.starts_with(&below), "{partition} is not the tenant's");
+        }
+        assert!(
+            seen[0].body.to_string().contains(r#""ConsistentRead":true"#),
+            "a read that decides is consistent"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_replay_takes_no_more_calls_than_a_rotation() {
+    let world = world().await;
+    let session = world.tenant.login().await;
+    world.tenant.rotate(&session.refresh).await;
+    for _ in 0..3 {
+        let mark = world.proxy.mark();
+        world.tenant.rotate(&session.refresh).await;
+        let count = world.proxy.since(mark).len();
+        assert!(count <= 3, "{:?}", world.proxy.operations_since(mark));
+    }
+}
+
+#[tokio::test]
+async fn a_login_takes_a_fixed_number_of_calls_however_many_sessions_and_users_there_are() {
+    let world = world().await;
+    let mut counts = Vec::new();
+    for _ in 0..12 {
+        let mark = world.proxy.mark();
+        world.tenant.login().await;
+        let seen = world.proxy.since(mark);
+        assert_eq!(sorted(&seen).iter().filter(|operation| **operation == "Sign").count(), 1);
+        counts.push(seen.len());
+    }
+    let (least, most) = (counts.iter().min(), counts.iter().max());
+    println!("AWS calls of a login: {counts:?}");
+    assert!(most <= Some(&10) && least >= Some(&4), "{counts:?}");
+    assert!(counts[11] <= counts[0], "no growth with sessions: {counts:?}");
+}
+
+#[tokio::test]
+async fn a_revocation_is_one_read_and_one_transaction() {
+    let world = world().await;
+    let session = world.tenant.login().await;
+    let mark = world.proxy.mark();
+    world.tenant.revoke(&session.refresh).await.expect(200);
+    let operations = world.proxy.operations_since(mark);
+    assert_eq!(operations.len(), 2, "{operations:?}");
+    assert!(["BatchGetItem", "GetItem"].contains(&operations[0].as_str()), "{operations:?}");
+    assert_eq!(operations[1], "TransactWriteItems");
+}
+
+#[tokio::test]
+async fn the_key_set_takes_at_most_one_read_and_never_kms() {
+    let world = world().await;
+    let urls =
+        [world.tenant.url("/.well-known/jwks.json"), world.tenant.url("/.well-known/openid-configuration")];
+    for url in urls {
+        for _ in 0..3 {
+            let mark = world.proxy.mark();
+            Call::get(&url).send(&world.tenant.http).await.expect(200);
+            let operations = world.proxy.operations_since(mark);
+            assert!(operations.len() <= 1, "{operations:?}");
+            assert!(operations.iter().all(|operation| operation == "GetItem" || operation == "BatchGetItem"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_writes_nothing() {
+    let world = world().await;
+    let tenant = &world.tenant;
+    let session = tenant.login().await;
+    let mut forged = session.token();
+    forged.secret[0] ^= 1;
+    let mut unknown = session.token();
+    unknown.family[0] ^= 1;
+    for (what, token) in
+        [("rubbish", "x".to_owned()), ("a wrong secret", forged.encode()), ("no family", unknown.encode())]
+    {
+        let mark = world.proxy.mark();
+        tenant.refuses(&token).await;
+        tenant.revoke(&token).await.expect(200);
+        tenant.confirm(&token).await.expect(204);
+        let operations = world.proxy.operations_since(mark);
+        assert!(
+            !operations.iter().any(|name| WRITES.contains(&name.as_str()) || name == "Sign"),
+            "{what}: {operations:?}"
+        );
+    }
+    let mark = world.proxy.mark();
+    tenant.sessions("x").await.expect(401);
+    let spoiled = format!("{}x", session.access);
+    tenant.sessions(&spoiled).await.expect(401);
+    assert!(!world.proxy.operations_since(mark).iter().any(|name| WRITES.contains(&name.as_str())));
+    tenant.login_as(USER, PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_costs_no_call_for_its_family() {
+    let world = world().await;
+    let mark = world.proxy.mark();
+    world.tenant.refuses("lhr_rubbish").await;
+    let operations = world.proxy.operations_since(mark);
+    assert!(operations.len() <= 1, "a malformed token is told by its checksum: {operations:?}");
+}
+
+#[tokio::test]
+async fn nothing_ever_scans() {
+    let world = world().await;
+    world.tenant.login().await;
+    let operations = world.proxy.operations_since(0);
+    assert!(!operations.iter().any(|operation| operation == "Scan"), "cost must grow with requests");
+}

@@ -1,0 +1,68 @@
+//! What several modules need and what is too particular for the harness.
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use leasehold_tests::clock::Clock;
+use leasehold_tests::stack::{Setup, Stack};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinSet;
+
+/// Runs `n` futures at once and returns what they gave, in no order.
+pub async fn together<F>(n: usize, make: impl Fn(usize) -> F) -> Vec<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let mut set = JoinSet::new();
+    for i in 0..n {
+        set.spawn(make(i));
+    }
+    set.join_all().await
+}
+
+/// Asks until the answer is yes; fails after the bound with what was waited for.
+#[track_caller]
+pub fn eventually<F: Future<Output = bool>>(
+    what: &str,
+    bound: Duration,
+    mut ask: impl FnMut() -> F,
+) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + bound;
+        while !ask().await {
+            assert!(Instant::now() < deadline, "at {caller}: not within {bound:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A stack whose clock a test may move, one test at a time. Time only goes forward; tenants are fresh anyway.
+pub struct Timed {
+    pub stack: Stack,
+    pub clock: Clock,
+}
+
+/// The stack with the movable clock, for this test alone until the guard goes.
+pub async fn timed() -> MutexGuard<'static, Timed> {
+    static TIMED: OnceLock<Mutex<Timed>> = OnceLock::new();
+    let start = || {
+        let clock = Clock::start();
+        Mutex::new(Timed { stack: Setup::default().clock(&clock).start(), clock })
+    };
+    TIMED.get_or_init(start).lock().await
+}
+
+pub const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+
+pub const fn days(n: u64) -> Duration {
+    Duration::from_secs(n * 86_400)
+}
