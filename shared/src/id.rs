@@ -67,6 +67,13 @@ text_id!(
     }
 );
 
+impl TenantId {
+    /// Stands for all tenants that do not exist. No text parses as it, so no tenant has it.
+    pub(crate) fn nobody() -> Self {
+        Self("-".to_owned())
+    }
+}
+
 text_id!(
     /// An OAuth client: 2 to 64 of `a-z 0-9 . _ -`, beginning with a letter, and never of the form of a subject
     /// (`usr_…`), so that no client can be taken for a user (RFC 9700 §4.15).
@@ -109,7 +116,8 @@ impl FromStr for LoginId {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let name = text.trim().to_ascii_lowercase();
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._%+@-".contains(&byte);
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._%+@-".contains(&byte);
         if (1..=128).contains(&name.len()) && name.bytes().all(allowed) {
             Ok(Self(name))
         } else {
@@ -217,7 +225,9 @@ mod tests {
 
     #[test]
     fn delimiters_and_odd_shapes_are_refused() {
-        for text in ["", "a", "Acme", "a#b", "a/b", "a b", "-acme", "acme-", "1acme", "ac\u{e9}", &"a".repeat(33)] {
+        for text in
+            ["", "a", "Acme", "a#b", "a/b", "a b", "-acme", "acme-", "1acme", "ac\u{e9}", &"a".repeat(33)]
+        {
             assert!(text.parse::<TenantId>().is_err(), "tenant {text:?}");
         }
         for text in ["", "x", "usr_0123", "App", "a#b", "a|b", "9a", &"a".repeat(65)] {
@@ -226,9 +236,16 @@ mod tests {
         for text in ["", " ", "a b", "a#b", "a\0b", "ä@b", "a/b", &"a".repeat(129)] {
             assert!(text.parse::<LoginId>().is_err(), "login {text:?}");
         }
-        for text in ["", "usr_", "usr_00", "00112233445566778899AABBCCDDEEFF", "usr_0011223344556677889900112233445g"] {
+        for text in
+            ["", "usr_", "usr_00", "00112233445566778899AABBCCDDEEFF", "usr_0011223344556677889900112233445g"]
+        {
             assert!(text.parse::<UserId>().is_err(), "user {text:?}");
         }
+    }
+
+    #[test]
+    fn no_tenant_can_be_nobody() {
+        assert!(TenantId::nobody().as_str().parse::<TenantId>().is_err());
     }
 
     #[test]

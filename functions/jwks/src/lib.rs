@@ -1,1 +1,113 @@
-//! To come.
+//! `jwks`: publishes what verifiers need: a tenant's public keys and its metadata. It has no right in KMS at all: keys
+//! come from the table, so that an outage of KMS affects no verification.
+
+use http::StatusCode;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use leasehold::app::App;
+use leasehold::client::ADMIN_SCOPES;
+use leasehold::http::{Call, Refusal, Reply};
+use leasehold::keys::Algorithm;
+use leasehold::secret::sha256;
+use leasehold::store::Wanted;
+use leasehold::telemetry::Note;
+use leasehold::tenant::{Tenant, issuer};
+use serde::Serialize;
+
+/// The routes of this function, as in the template: method and path.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/t/{tenant}/.well-known/jwks.json"),
+    ("GET", "/t/{tenant}/.well-known/openid-configuration"),
+    ("GET", "/.well-known/oauth-authorization-server/t/{tenant}"),
+];
+
+/// Seconds for which a stale key set may be used while we can't be reached (RFC 5861 §4).
+const STALE_IF_ERROR: u32 = 86_400;
+
+/// Answers a request.
+///
+/// # Errors
+/// The refusal to answer with.
+pub async fn handle(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
+    // A tenant that is not served answers like one that does not exist.
+    let id = call.tenant().ok_or_else(|| Refusal::not_found("tenant"))?;
+    let entered = app.store.enter(&id, Wanted::default()).await?;
+    let tenant = entered
+        .map(|entered| entered.tenant)
+        .filter(Tenant::is_active)
+        .ok_or_else(|| Refusal::not_found("tenant"))?;
+    note.tenant = Some(id.to_string());
+    match call.route.as_str() {
+        "GET /t/{tenant}/.well-known/jwks.json" => published(call, &tenant, &key_set(&tenant, call)?),
+        "GET /t/{tenant}/.well-known/openid-configuration"
+        | "GET /.well-known/oauth-authorization-server/t/{tenant}" => {
+            published(call, &tenant, &Metadata::of(&tenant, &app.config.public_url, call))
+        }
+        _ => Err(Refusal::not_found("route")),
+    }
+}
+
+fn key_set(tenant: &Tenant, call: &Call) -> Result<serde_json::Value, Refusal> {
+    let keys = tenant
+        .ring
+        .published(call.now)
+        .map(|key| key.public.jwk(&key.kid, key.algorithm))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|cause| Refusal::server_error("corrupt", cause))?;
+    Ok(serde_json::json!({ "keys": keys }))
+}
+
+/// Authorization server metadata (RFC 8414 §2; OpenID Connect Discovery 1.0 §3). It says what is there and nothing more:
+/// no authorization endpoint, no password grant.
+#[derive(Serialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+    token_endpoint: String,
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    grant_types_supported: [&'static str; 1],
+    response_types_supported: [&'static str; 0],
+    subject_types_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: Vec<&'static str>,
+    scopes_supported: Vec<&'static str>,
+}
+
+const AUTH_METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
+
+impl Metadata {
+    fn of(tenant: &Tenant, public_url: &str, call: &Call) -> Self {
+        let issuer = issuer(public_url, &tenant.id);
+        let mut algorithms: Vec<_> = tenant.ring.published(call.now).map(|key| Algorithm::name(key.algorithm)).collect();
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        Self {
+            jwks_uri: format!("{issuer}/.well-known/jwks.json"),
+            token_endpoint: format!("{issuer}/token"),
+            token_endpoint_auth_methods_supported: AUTH_METHODS,
+            revocation_endpoint: format!("{issuer}/revoke"),
+            revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+            grant_types_supported: ["refresh_token"],
+            response_types_supported: [],
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: algorithms,
+            scopes_supported: ADMIN_SCOPES.to_vec(),
+            issuer,
+        }
+    }
+}
+
+/// A public document: anybody may keep it for the tenant's time, any page may read it, and who has it gets 304.
+fn published(call: &Call, tenant: &Tenant, document: &impl Serialize) -> Result<Reply, Refusal> {
+    let body = serde_json::to_vec(document).map_err(|cause| Refusal::server_error("document", cause))?;
+    let tag = format!("\"{}\"", sha256(&body).iter().take(12).fold(String::new(), |text, byte| text + &format!("{byte:02x}")));
+    let max_age = tenant.policy.jwks_max_age_seconds;
+    let known = call
+        .header(&IF_NONE_MATCH)
+        .is_some_and(|tags| tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*"));
+    let reply = if known { Reply::empty(StatusCode::NOT_MODIFIED) } else { Reply::json(StatusCode::OK, document) };
+    Ok(reply
+        .header(CACHE_CONTROL, format!("public, max-age={max_age}, stale-if-error={STALE_IF_ERROR}"))
+        .header(ETAG, tag)
+        .header(ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+}

@@ -1,6 +1,7 @@
 //! Runs a function: every event becomes a [`Call`], every outcome one log line and one response, within the deadline.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -15,18 +16,14 @@ use crate::telemetry::{self, Ending, Note};
 
 /// Answers one event: `handle` decides, and this keeps the deadline, catches a panic, writes the log line and allows the
 /// browser page that the handler found entitled to read the answer.
-pub async fn answer(
-    request: Request,
-    deadline: Duration,
-    handle: impl AsyncFnOnce(&Call, &mut Note) -> Result<Reply, Refusal>,
-) -> Response<Body> {
+async fn answer<C: Sync>(request: Request, deadline: Duration, context: &C, handle: Handler<C>) -> Response<Body> {
     let call = Call::new(request, clock::now());
     let mut note = Note {
         tenant: call.tenant().map(|tenant| tenant.to_string()),
         client_version: call.client_version(),
         ..Note::default()
     };
-    let handled = tokio::time::timeout(deadline, AssertUnwindSafe(handle(&call, &mut note)).catch_unwind()).await;
+    let handled = tokio::time::timeout(deadline, AssertUnwindSafe(handle(context, &call, &mut note)).catch_unwind()).await;
     let outcome = match handled {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_panic)) => Err(Refusal::server_error("panic", "the handler panicked")),
@@ -60,4 +57,22 @@ pub async fn answer(
             .header(http::header::ACCESS_CONTROL_EXPOSE_HEADERS, RETRY_AFTER.as_str());
     }
     reply.header(VARY, "Origin").into()
+}
+
+/// The work of a handler, boxed so that one runner serves all functions.
+pub type Handled<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send + 'a>>;
+
+/// A function's handler, over what the function was built of.
+pub type Handler<C> = for<'a> fn(&'a C, &'a Call, &'a mut Note) -> Handled<'a>;
+
+/// Runs a function until Lambda ends it. `deadline_seconds` is the greatest time one request may take.
+///
+/// # Errors
+/// When the Runtime API is gone.
+pub async fn run<C: Sync>(context: &C, deadline_seconds: u64, handle: Handler<C>) -> Result<(), lambda_http::Error> {
+    let deadline = Duration::from_secs(deadline_seconds);
+    lambda_http::run(lambda_http::service_fn(async |request: Request| {
+        Ok::<_, std::convert::Infallible>(answer(request, deadline, context, handle).await)
+    }))
+    .await
 }

@@ -20,21 +20,30 @@ static COMMON: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     text.split_once("\n----\n").map_or(text, |(_, list)| list).lines().collect()
 });
 
-/// Why a password may not be set. The texts are for the user and hold nothing of the password.
+/// Why a password may not be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
 pub enum WeakPassword {
     /// Fewer code points than the deployment asks for.
-    #[error("The password is too short.")]
     TooShort,
     /// More bytes than [`MAX_PASSWORD_BYTES`].
-    #[error("The password is too long.")]
     TooLong,
     /// Among the first that an attacker tries.
-    #[error("The password is one of those that are tried first.")]
     Common,
     /// The user's name or the tenant's, or little more.
-    #[error("The password is too close to the user name or the service's name.")]
     LikeName,
+}
+
+impl WeakPassword {
+    /// The reason in words for the user. Constant: holds nothing of the password.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::TooShort => "The new password is too short.",
+            Self::TooLong => "The new password is too long.",
+            Self::Common => "The new password is one of those that are tried first.",
+            Self::LikeName => "The new password is too close to the user name or the service's name.",
+        }
+    }
 }
 
 /// What a deployment asks of a password that is set.

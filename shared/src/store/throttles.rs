@@ -6,14 +6,22 @@ use aws_sdk_dynamodb::types::ReturnValue;
 
 use super::schema;
 use super::tenants::KnownDevice;
-use super::{StoreError, TenantStore, item};
+use super::{Store, StoreError, TenantStore, item};
 use crate::bytes::Bytes;
 use crate::clock::Timestamp;
-use crate::id::LoginId;
+use crate::id::{LoginId, TenantId};
 use crate::throttle::Counter;
 
 /// How long a device stays known after its user last signed in from it, in seconds.
 const DEVICE_SECONDS: u64 = 400 * 86_400;
+
+impl Store {
+    /// Where attempts to sign in to a tenant that does not exist are counted, all together: they make the same calls as
+    /// any other attempt and are throttled as one tenant's. No tenant has this scope's id.
+    pub fn nobody(&self) -> TenantStore {
+        TenantStore { store: self.clone(), tenant: TenantId::nobody() }
+    }
+}
 
 impl TenantStore {
     /// Raises a counter by one, atomically, and says how far it is now.
@@ -31,12 +39,16 @@ impl TenantStore {
             .expression_attribute_names("#attempts", "attempts")
             .expression_attribute_names("#expires", schema::EXPIRES_AT)
             .expression_attribute_values(":one", schema::number(1))
-            .expression_attribute_values(":expires", schema::number(counter.window.end.plus_seconds(3600).seconds()))
+            .expression_attribute_values(
+                ":expires",
+                schema::number(counter.window.end.plus_seconds(3600).seconds()),
+            )
             .return_values(ReturnValue::UpdatedNew)
             .send()
             .await
             .map_err(StoreError::unavailable)?;
-        let corrupt = || StoreError::Corrupt { kind: "counter", cause: "attempts is not a number".to_owned() };
+        let corrupt =
+            || StoreError::Corrupt { kind: "counter", cause: "attempts is not a number".to_owned() };
         let attempts = answer.attributes.unwrap_or_default().remove("attempts").ok_or_else(corrupt)?;
         let attempts: i64 = attempts.as_n().ok().and_then(|text| text.parse().ok()).ok_or_else(corrupt)?;
         Ok(u32::try_from(attempts.max(0)).unwrap_or(u32::MAX))
@@ -81,7 +93,8 @@ impl TenantStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let key = schema::known_device(&self.tenant, login, device);
-        let written = item::write(&key, &KnownDevice { seen_at: now }, Some(now.plus_seconds(DEVICE_SECONDS)));
+        let written =
+            item::write(&key, &KnownDevice { seen_at: now }, Some(now.plus_seconds(DEVICE_SECONDS)));
         self.store
             .client
             .put_item()

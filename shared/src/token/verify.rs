@@ -22,34 +22,43 @@ pub const LEEWAY_SECONDS: u64 = 60;
 
 /// Why a token is refused. For logs and counters; the wire says `invalid_token` alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.name())]
 pub enum Refusal {
     /// Not three canonical base64url parts of JSON with the members of an access token.
-    #[error("malformed")]
     Malformed,
     /// A header of another kind of token, or with members that we never set.
-    #[error("header")]
     Header,
     /// No published key of the tenant has this id.
-    #[error("unknown_key")]
     UnknownKey,
     /// Not the one algorithm of the key.
-    #[error("algorithm")]
     Algorithm,
     /// The signature is not the key's.
-    #[error("signature")]
     Signature,
     /// Another issuer or tenant.
-    #[error("issuer")]
     Issuer,
     /// Not for us.
-    #[error("audience")]
     Audience,
     /// Its time is over.
-    #[error("expired")]
     Expired,
     /// Its time has not come.
-    #[error("not_yet_valid")]
     NotYetValid,
+}
+
+impl Refusal {
+    /// The reason as logs and counters name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Header => "header",
+            Self::UnknownKey => "unknown_key",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+        }
+    }
 }
 
 /// What tokens are checked against.

@@ -1,0 +1,257 @@
+//! The way of a refresh: one consistent batch read, decide, sign, one conditional write, reply.
+//!
+//! Signing comes before the commit, so that a KMS outage spends nobody's token; the reply comes after it, so that nobody
+//! holds a token that was not written. A write that came second decides again on what the first one left.
+
+use std::collections::BTreeSet;
+
+use http::StatusCode;
+use leasehold::app::App;
+use leasehold::client::Client;
+use leasehold::http::{Call, Code, Refusal, Reply};
+use leasehold::issue::{self, Rotation, Subject, TokenResponse};
+use leasehold::refresh::family::{Fresh, NOTABLE_REPLAY_STREAK, Presentation};
+use leasehold::refresh::{Dead, Family, RefreshToken, Replay, Verdict, present, present_again};
+use leasehold::revocation::{Action, Actor, AuditEvent};
+use leasehold::store::{Entered, TenantStore, Wanted};
+use leasehold::telemetry::Note;
+use leasehold::tenant::Tenant;
+use leasehold::user::User;
+
+use crate::request::RefreshRequest;
+
+/// How often one request decides again because another write was first.
+const DECISIONS: usize = 8;
+
+/// What one request decides on. The family alone changes while it does.
+struct Scene<'a> {
+    app: &'a App,
+    call: &'a Call,
+    store: &'a TenantStore,
+    tenant: &'a Tenant,
+    client: &'a Client,
+    user: &'a User,
+    token: &'a RefreshToken,
+    scope: Option<&'a BTreeSet<String>>,
+}
+
+/// Answers a request to refresh.
+pub async fn refresh(app: &App, call: &Call, request: RefreshRequest, note: &mut Note) -> Result<Reply, Refusal> {
+    let found = enter(app, call, &request, note).await?;
+    let token = request.token.as_ref().ok_or_else(|| invalid_grant("malformed"))?;
+    let (Some(user), Some(family)) = (found.user, found.family) else {
+        note.verdict = Some("unknown");
+        return Err(invalid_grant("unknown"));
+    };
+    note.user = Some(user.id.to_string());
+    note.family = Some(family.id.to_string());
+    let scene = Scene {
+        app,
+        call,
+        store: &found.store,
+        tenant: &found.tenant,
+        client: &found.client,
+        user: &user,
+        token,
+        scope: request.scope.as_ref(),
+    };
+    scene.decide(family, note).await
+}
+
+/// Takes a client's word that it durably keeps the token it shows: its predecessor is spent from now on. Always 204, so
+/// that it says nothing of the token.
+pub async fn confirm(app: &App, call: &Call, request: RefreshRequest, note: &mut Note) -> Result<Reply, Refusal> {
+    let done = || Ok(Reply::empty(StatusCode::NO_CONTENT));
+    let found = enter(app, call, &request, note).await?;
+    let (Some(user), Some(mut family), Some(token)) = (found.user, found.family, request.token.as_ref()) else {
+        return done();
+    };
+    for _ in 0..DECISIONS {
+        let presentation = Presentation {
+            tenant: &found.tenant,
+            client: &found.client,
+            user: Some(&user),
+            token,
+            now: call.now,
+        };
+        // Only the current token confirms itself.
+        if present(Some(&family), presentation) != Verdict::Rotate {
+            return done();
+        }
+        let Some(confirmed) = family.confirm() else { return done() };
+        match found.store.commit_family(&family, &confirmed).await? {
+            Ok(()) | Err(None) => return done(),
+            Err(Some(other)) => family = other,
+        }
+    }
+    Err(Refusal::unavailable("contended", None))
+}
+
+/// The tenant with an authenticated client, and what was found of the token.
+struct Found {
+    store: TenantStore,
+    tenant: Tenant,
+    client: Client,
+    user: Option<User>,
+    family: Option<Family>,
+}
+
+async fn enter(app: &App, call: &Call, request: &RefreshRequest, note: &mut Note) -> Result<Found, Refusal> {
+    let tenant = call.tenant().ok_or_else(|| invalid_grant("tenant"))?;
+    let token = request.token.as_ref();
+    let wanted = Wanted {
+        client: Some(&request.credentials.client_id),
+        user: token.map(|token| token.user),
+        family: token.map(|token| (token.user, token.family)),
+        ..Wanted::default()
+    };
+    // A tenant that is not served answers like one that does not exist, and both like a token that is not good.
+    let entered = app.store.enter(&tenant, wanted).await?.filter(|entered| entered.tenant.is_active());
+    let Some(Entered { store, tenant, client, user, family, .. }) = entered else {
+        return Err(invalid_grant("tenant"));
+    };
+    let client = request.credentials.authenticate(client, call, note)?;
+    Ok(Found { store, tenant, client, user, family })
+}
+
+impl Scene<'_> {
+    async fn decide(&self, read: Family, note: &mut Note) -> Result<Reply, Refusal> {
+        let mut family = read;
+        let mut verdict = present(Some(&family), self.presentation());
+        let mut signed = None;
+        for _ in 0..DECISIONS {
+            note.verdict = Some(name(verdict));
+            let other = match verdict {
+                Verdict::Unknown => return Err(invalid_grant("unknown")),
+                Verdict::Dead(dead) => return Err(invalid_grant(cause(dead))),
+                Verdict::SlowDuplicate => return Err(Refusal::unavailable("slow_duplicate", None)),
+                Verdict::Reuse => return Err(self.end(&family).await?),
+                Verdict::Rotate => {
+                    let access_token = self.sign_once(&family, &mut signed).await?;
+                    let fresh = Fresh::draw();
+                    let rotated = family.rotate(self.tenant, self.token, &fresh, self.call.now);
+                    let after = Family { client_version: self.version(&family), ..rotated.family };
+                    match self.store.commit_family(&family, &after).await? {
+                        Ok(()) => {
+                            let rotation = Rotation { generation: after.generation, replayed: false };
+                            return Ok(self.reply(access_token, &rotated.successor, &after, rotation));
+                        }
+                        Err(other) => other,
+                    }
+                }
+                Verdict::Replay(window) => {
+                    let access_token = self.sign_once(&family, &mut signed).await?;
+                    let replayed = family.replay(self.tenant, self.token, window, self.call.now)?;
+                    let written = match &replayed.change {
+                        None => Ok(()),
+                        Some(after) => self.store.commit_family(&family, after).await?,
+                    };
+                    match written {
+                        Ok(()) => {
+                            let after = replayed.change.as_ref().unwrap_or(&family);
+                            report_streak(after);
+                            let rotation = Rotation { generation: after.generation, replayed: true };
+                            return Ok(self.reply(access_token, &replayed.successor, after, rotation));
+                        }
+                        Err(other) => other,
+                    }
+                }
+            };
+            verdict = present_again(other.as_ref(), self.presentation());
+            let Some(other) = other else { return Err(invalid_grant("unknown")) };
+            family = other;
+        }
+        Err(Refusal::unavailable("contended", None))
+    }
+
+    fn presentation(&self) -> Presentation<'_> {
+        Presentation {
+            tenant: self.tenant,
+            client: self.client,
+            user: Some(self.user),
+            token: self.token,
+            now: self.call.now,
+        }
+    }
+
+    /// Signs the access token, once per request: nothing in it depends on the generation.
+    async fn sign_once(&self, family: &Family, signed: &mut Option<String>) -> Result<String, Refusal> {
+        if let Some(token) = signed {
+            return Ok(token.clone());
+        }
+        let scope = self.scope(family)?;
+        let subject = Subject { tenant: self.tenant, user: self.user, family, scope };
+        let token = issue::access_token(&self.app.kms, &self.app.config.public_url, subject, self.call.now).await?;
+        Ok(signed.insert(token).clone())
+    }
+
+    /// The scope asked for, which must be within the family's; the family keeps its own (RFC 6749 §6).
+    fn scope<'a>(&'a self, family: &'a Family) -> Result<&'a BTreeSet<String>, Refusal> {
+        match self.scope {
+            None => Ok(&family.scope),
+            Some(asked) if asked.is_subset(&family.scope) => Ok(asked),
+            Some(_) => Err(Refusal::new(Code::InvalidScope, "scope")),
+        }
+    }
+
+    fn version(&self, family: &Family) -> Option<String> {
+        self.call.client_version().or_else(|| family.client_version.clone())
+    }
+
+    fn reply(&self, access_token: String, successor: &RefreshToken, family: &Family, rotation: Rotation) -> Reply {
+        let scope = self.scope.unwrap_or(&family.scope);
+        let subject = Subject { tenant: self.tenant, user: self.user, family, scope };
+        let response = TokenResponse::new(access_token, successor, subject, Some(rotation), self.call.now);
+        Reply::json(StatusCode::OK, &response)
+    }
+
+    /// A spent token returned: the family ends, in a write that no stream of refreshes can starve.
+    async fn end(&self, family: &Family) -> Result<Refusal, Refusal> {
+        let audit = AuditEvent {
+            at: self.call.now,
+            actor: Actor::Service,
+            action: Action::SessionReuse,
+            target: Some(family.id.to_string()),
+            source: self.call.source.clone(),
+        };
+        self.store.revoke_family(family.user, family.id, &audit).await?;
+        tracing::warn!(tenant = %self.tenant.id, family = %family.id, event = "reuse", "a spent refresh token returned");
+        Ok(invalid_grant("reuse"))
+    }
+}
+
+/// One answer for every token that gives nothing; the reason goes to the log alone.
+fn invalid_grant(reason: &'static str) -> Refusal {
+    Refusal::new(Code::InvalidGrant, reason)
+}
+
+fn report_streak(family: &Family) {
+    if family.replay_streak >= NOTABLE_REPLAY_STREAK {
+        let streak = family.replay_streak;
+        tracing::warn!(family = %family.id, streak, event = "replay_streak", "every generation is retried");
+    }
+}
+
+const fn name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unknown => "unknown",
+        Verdict::Dead(_) => "dead",
+        Verdict::Rotate => "rotate",
+        Verdict::Replay(Replay::Prompt) => "replay",
+        Verdict::Replay(Replay::Late) => "late_replay",
+        Verdict::Reuse => "reuse",
+        Verdict::SlowDuplicate => "slow_duplicate",
+    }
+}
+
+const fn cause(dead: Dead) -> &'static str {
+    match dead {
+        Dead::Revoked => "revoked",
+        Dead::Idle => "idle",
+        Dead::Expired => "expired",
+        Dead::Epoch => "epoch",
+        Dead::User => "user",
+        Dead::Client => "client_disabled",
+        Dead::Tenant => "tenant",
+    }
+}
