@@ -34,7 +34,7 @@ fn table() -> Table {
 
 /// Sweeps too seldom to matter to a test that does not ask for it.
 async fn start(data_file: Option<PathBuf>) -> (DynamoDb, Client) {
-    start_sweeping(data_file, Duration::from_secs(3600)).await
+    start_sweeping(data_file, Duration::from_hours(1)).await
 }
 
 async fn start_sweeping(data_file: Option<PathBuf>, every: Duration) -> (DynamoDb, Client) {
@@ -59,7 +59,7 @@ fn client(url: &str) -> Client {
 }
 
 /// An item with its keys and one number.
-fn item(pk: &str, sk: &str, version: u32) -> Item {
+fn item(pk: &str, sk: &str, version: u64) -> Item {
     [("PK", text(pk)), ("SK", text(sk)), ("version", number(version))]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -73,7 +73,7 @@ fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-fn number(value: impl ToString) -> AttributeValue {
+fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 

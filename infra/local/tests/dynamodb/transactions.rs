@@ -19,7 +19,7 @@ fn put_new(new: Item) -> TransactWriteItem {
     TransactWriteItem::builder().put(put).build()
 }
 
-fn check_version(pk: &str, sk: &str, version: u32) -> TransactWriteItem {
+fn check_version(pk: &str, sk: &str, version: u64) -> TransactWriteItem {
     let check = ConditionCheck::builder()
         .table_name(TABLE)
         .set_key(Some(key(pk, sk)))
@@ -60,7 +60,7 @@ async fn one_refused_write_undoes_the_others() {
 async fn transactions_land_whole_or_are_refused() {
     let (_database, client) = start(None).await;
     put(&client, item("p", "tenant", 7)).await;
-    let many = |count: u32| (0..count).map(|n| put_new(item("many", &n.to_string(), n))).collect::<Vec<_>>();
+    let many = |count: u64| (0..count).map(|n| put_new(item("many", &n.to_string(), n))).collect::<Vec<_>>();
     let cancelled = "TransactionCanceledException";
     let rows = [
         (

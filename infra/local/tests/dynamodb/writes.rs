@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 use crate::{Item, TABLE, get, item, key, number, outcome, put, start, text};
 
 /// The shape of a rotation: on to `version` + 1, if it is still `seen`.
-async fn rotate(client: &Client, seen: u32) -> Result<(), SdkError<UpdateItemError>> {
+async fn rotate(client: &Client, seen: u64) -> Result<(), SdkError<UpdateItemError>> {
     client
         .update_item()
         .table_name(TABLE)
@@ -142,7 +142,7 @@ async fn counters_add_up() {
                 .expression_attribute_values(":one", number(1))
                 .return_values(ReturnValue::UpdatedNew);
             let added = add.send().await.expect("added").attributes.expect("the new value");
-            added["attempts"].as_n().expect("a number").parse::<u32>().expect("a number")
+            added["attempts"].as_n().expect("a number").parse::<u64>().expect("a number")
         });
     }
     let mut seen = tasks.join_all().await;

@@ -241,7 +241,7 @@ async fn call(client: &Client, operation: &str, key: &str, prepared: Blob) -> St
         "DisableKey" => outcome(client.disable_key().key_id(key).send().await),
         "ScheduleKeyDeletion" => outcome(client.schedule_key_deletion().key_id(key).send().await),
         "CancelKeyDeletion" => outcome(client.cancel_key_deletion().key_id(key).send().await),
-        other => panic!("no operation {other}"),
+        other => unreachable!("the table names no operation {other}"),
     }
 }
 

@@ -79,16 +79,16 @@ async fn sign_refuses_what_kms_refuses() {
     let p256 = create(&client, KeySpec::EccNistP256).await;
     let ed25519 = create(&client, KeySpec::EccNistEdwards25519).await;
     let symmetric = create(&client, KeySpec::SymmetricDefault).await;
-    let (pkcs1, ecdsa, eddsa) = ("RSASSA_PKCS1_V1_5_SHA_256", "ECDSA_SHA_256", "ED25519_SHA_512");
+    let (pkcs1, ecdsa, edwards) = ("RSASSA_PKCS1_V1_5_SHA_256", "ECDSA_SHA_256", "ED25519_SHA_512");
     let rows = [
         ("RAW up to 4096 bytes", "API_Sign", &rsa, pkcs1, Some("RAW"), 4096, "ok"),
         ("RAW is the default", "API_Sign", &p256, ecdsa, None, 4096, "ok"),
-        ("Ed25519 up to 4096 bytes", "API_Sign", &ed25519, eddsa, Some("RAW"), 4096, "ok"),
+        ("Ed25519 up to 4096 bytes", "API_Sign", &ed25519, edwards, Some("RAW"), 4096, "ok"),
         ("a digest of the right length", "API_Sign", &rsa, pkcs1, Some("DIGEST"), 32, "ok"),
         ("a longer hash, a longer digest", "API_Sign", &rsa, "RSASSA_PSS_SHA_512", Some("DIGEST"), 64, "ok"),
         ("RAW over 4096 bytes", "API_Sign", &rsa, pkcs1, Some("RAW"), 4097, "ValidationException"),
         ("RAW over 4096 bytes", "API_Sign", &p256, ecdsa, Some("RAW"), 4097, "ValidationException"),
-        ("Ed25519 over 4096 bytes", "API_Sign", &ed25519, eddsa, Some("RAW"), 4097, "ValidationException"),
+        ("Ed25519 over 4096 bytes", "API_Sign", &ed25519, edwards, Some("RAW"), 4097, "ValidationException"),
         ("an empty message", "API_Sign", &rsa, pkcs1, Some("RAW"), 0, "ValidationException"),
         ("a digest too short", "API_Sign", &rsa, pkcs1, Some("DIGEST"), 31, "ValidationException"),
         ("a digest too long", "API_Sign", &p256, ecdsa, Some("DIGEST"), 33, "ValidationException"),
@@ -101,7 +101,7 @@ async fn sign_refuses_what_kms_refuses() {
             32,
             "ValidationException",
         ),
-        ("Ed25519 signs messages", "API_Sign", &ed25519, eddsa, Some("DIGEST"), 64, "ValidationException"),
+        ("Ed25519 signs messages", "API_Sign", &ed25519, edwards, Some("DIGEST"), 64, "ValidationException"),
         ("mu is for ML-DSA", "API_Sign", &p256, ecdsa, Some("EXTERNAL_MU"), 64, "ValidationException"),
         ("no such message type", "API_Sign", &p256, ecdsa, Some("digest"), 32, "ValidationException"),
         ("no such algorithm", "API_Sign", &p256, "ES256", Some("RAW"), 32, "ValidationException"),
@@ -116,7 +116,7 @@ async fn sign_refuses_what_kms_refuses() {
             32,
             "InvalidKeyUsageException",
         ),
-        ("P-256 key, Ed25519", "API_Sign", &p256, eddsa, Some("RAW"), 32, "InvalidKeyUsageException"),
+        ("P-256 key, Ed25519", "API_Sign", &p256, edwards, Some("RAW"), 32, "InvalidKeyUsageException"),
         ("Ed25519 key, ECDSA", "API_Sign", &ed25519, ecdsa, Some("RAW"), 32, "InvalidKeyUsageException"),
         ("an encryption key", "API_Sign", &symmetric, pkcs1, Some("RAW"), 32, "InvalidKeyUsageException"),
         (
