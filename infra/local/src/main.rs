@@ -1,9 +1,17 @@
 //! `leasehold-local`: starts the stack, seeds it, says where everything is, and stops it cleanly.
 
+/// Prints a line; a reader that has gone is no reason to leave processes behind, as the panic of `println!` would.
+macro_rules! say {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))))
+    };
+}
+
 mod tour;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -88,7 +96,7 @@ async fn main() -> ExitCode {
     match run(Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("leasehold-local: {error}");
+            drop(writeln!(std::io::stderr(), "leasehold-local: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -101,7 +109,7 @@ async fn run(flags: Flags) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    println!("Starting the embedded DynamoDB and KMS (data in {}) and the functions …", data.display());
+    say!("Starting the embedded DynamoDB and KMS (data in {}) and the functions …", data.display());
     let stack = tokio::select! {
         stack = Stack::start(options) => stack?,
         _ = terminate.recv() => return Ok(()),
@@ -111,7 +119,7 @@ async fn run(flags: Flags) -> Result<(), Failure> {
         let seed = if no_seed {
             seed::announce(&stack, &data, BTreeMap::new())?
         } else {
-            println!("Seeding two tenants through the operator function …");
+            say!("Seeding two tenants through the operator function …");
             seed::plant(&stack, &data, policy.as_ref()).await?
         };
         tour::print(&seed, &data);
@@ -123,12 +131,12 @@ async fn run(flags: Flags) -> Result<(), Failure> {
         _ = interrupt.recv() => Err("stopped while seeding".into()),
     };
     if outcome.is_ok() {
-        println!("ready");
+        say!("ready");
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        println!("\nStopping …");
+        say!("\nStopping …");
     }
     stack.shutdown().await;
     outcome

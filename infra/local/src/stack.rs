@@ -36,7 +36,7 @@ const STAGE: &str = "local";
 /// How long open requests may take when the stack stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How long functions may take until their first poll; Lambda allows 10 s, a busy laptop gets more.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_mins(1);
 /// A function whose process ends this often before its first poll will not start.
 const STILLBORN_LIMIT: u32 = 3;
 
@@ -290,6 +290,8 @@ fn shared_environment(options: &Options, dynamodb_url: &str, kms_url: &str) -> E
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
         ("_HANDLER", "bootstrap"),
         ("TZ", ":UTC"),
+        // The seeded users have passwords from the start; a stage on AWS leaves this out.
+        ("OPERATOR_PASSWORDS", "allow"),
     ]
     .iter()
     .map(|(key, value)| ((*key).into(), (*value).into()))

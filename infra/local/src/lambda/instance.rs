@@ -177,8 +177,8 @@ impl Instance {
             event: invocation.event.clone(),
             deadline_ms: clock::now_millis().saturating_add(timeout_ms),
         };
-        let began = Instant::now();
-        self.deadline.send_replace(Some(began + timeout));
+        let now = Instant::now();
+        self.deadline.send_replace(Some(now + timeout));
         state.extensions.values().filter(|extension| extension.wants_invoke).for_each(|extension| {
             let event = serde_json::json!({
                 "eventType": "INVOKE",
@@ -189,7 +189,7 @@ impl Instance {
             });
             let _ = extension.events.send(event);
         });
-        state.current = Some(Current { invocation, began });
+        state.current = Some(Current { invocation, began: now });
         Some(begun)
     }
 

@@ -65,13 +65,10 @@ async fn invoke(
 
 /// A function may be named by name, `name:qualifier`, partial or full ARN.
 fn short_name(name: &str) -> &str {
-    match name.split_once("function:") {
-        Some((_, rest)) => rest.split(':').next().unwrap_or(rest),
-        None => {
-            let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
-            name.strip_prefix(&format!("{ACCOUNT}:")).unwrap_or(name)
-        }
+    if let Some((_, rest)) = name.split_once("function:") {
+        return rest.split(':').next().unwrap_or(rest);
     }
+    name.split(':').next().unwrap_or(name)
 }
 
 fn refusal(status: StatusCode, error_type: &'static str, message: &str) -> Response<Body> {

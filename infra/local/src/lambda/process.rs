@@ -56,7 +56,10 @@ impl Reason {
     fn of(status: io::Result<ExitStatus>) -> Self {
         match status {
             // `ExitStatus` shows "exit status: 1" and "signal: 9 (SIGKILL)".
-            Ok(status) => Self { text: format!("process ended: {status}"), interrupted: status.signal() == Some(SIGINT) },
+            Ok(status) => Self {
+                text: format!("process ended: {status}"),
+                interrupted: status.signal() == Some(SIGINT),
+            },
             Err(error) => Self::new(format!("process lost: {error}")),
         }
     }

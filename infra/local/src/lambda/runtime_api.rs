@@ -61,16 +61,13 @@ async fn next(State(api): State<Api>) -> Reply {
 }
 
 async fn response(State(api): State<Api>, Path(id): Path<String>, body: Body) -> Reply {
-    match axum::body::to_bytes(body, PAYLOAD_LIMIT).await {
-        Ok(body) => finished(api.instance.finish(&id, Outcome::Answer(body))),
-        Err(_) => {
-            let message = format!(
-                "Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."
-            );
-            api.instance.finish(&id, Outcome::failed(Some("Function.ResponseSizeTooLarge"), &message));
-            refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
-        }
+    if let Ok(body) = axum::body::to_bytes(body, PAYLOAD_LIMIT).await {
+        return finished(api.instance.finish(&id, Outcome::Answer(body)));
     }
+    let message =
+        format!("Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes).");
+    api.instance.finish(&id, Outcome::failed(Some("Function.ResponseSizeTooLarge"), &message));
+    refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
 }
 
 async fn error(State(api): State<Api>, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Reply {

@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(names, ["jwks", "login", "operator", "refresh", "revoke"]);
         assert_eq!(template.functions["login"].memory_mb, 1769);
         assert_eq!(template.functions["refresh"].memory_mb, 512);
-        assert_eq!(template.functions["operator"].timeout, Duration::from_secs(300));
+        assert_eq!(template.functions["operator"].timeout, Duration::from_mins(5));
         let login = template.routes.iter().find(|route| route.key == "POST /t/{tenant}/login").unwrap();
         assert_eq!((login.function.as_str(), login.timeout), ("login", Duration::from_secs(30)));
         assert!(template.routes.iter().all(|route| route.function != "operator"));

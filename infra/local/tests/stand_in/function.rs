@@ -2,7 +2,7 @@
 //! nothing but a socket, so that the host is not tested by its own client.
 //!
 //! The command is the query string of an HTTP event or the member `do` of any other: `echo` (the event itself),
-//! `answer` (the body, verbatim), `error`, `exit`, `abort`, `sleep=<ms>`, `print`, `env`, `pid`.
+//! `answer` (the body, verbatim), `error`, `exit`, `abort`, `sleep=<ms>`, `print`, `env`, `pid`. An `op` is always `ok`.
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -35,6 +35,9 @@ fn main() {
 fn act(event: &Value) -> (&'static str, String) {
     let command = event["rawQueryString"].as_str().or(event["do"].as_str()).unwrap_or("echo");
     let http = |body: String| json!({"statusCode": 200, "headers": {"content-type": "application/json"}, "body": body});
+    if event.get("op").is_some() {
+        return ("response", json!({"ok": {}}).to_string());
+    }
     let answer = match command.split_once('=').unwrap_or((command, "")) {
         ("answer", _) => return ("response", body(event)),
         ("error", _) => {

@@ -1,0 +1,8 @@
+//! The stack around a stand-in function: gateway, host of functions, command.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod command;
+mod gateway;
+mod host;
+mod world;
