@@ -1,0 +1,183 @@
+"""Holds live answers against infra/openapi.yaml: status, headers and body of every operation.
+
+The document itself is validated first. An operation that was not called successfully fails, so a new one needs a row.
+"""
+
+import json
+import sys
+
+import jsonschema
+import requests
+import yaml
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+TIMEOUT = 30
+BODYLESS = {204, 304}
+
+
+class Contract:
+    def __init__(self, document, base_url):
+        self.document, self.base_url = document, base_url
+        self.registry = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(document))
+        self.operations = {
+            (method.upper(), path): operation
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
+            if method != "parameters"
+        }
+        self.seen = {}
+        self.failed = 0
+
+    def resolved(self, node):
+        while "$ref" in node:
+            found = self.document
+            for part in node["$ref"].removeprefix("#/").split("/"):
+                found = found[part]
+            node = found
+        return node
+
+    def validate(self, value, schema):
+        # References inside a schema are relative to the document.
+        absolute = json.loads(json.dumps(schema).replace('"#/', '"urn:openapi#/'))
+        jsonschema.Draft202012Validator(absolute, registry=self.registry).validate(value)
+
+    def check(self, what, status, method, path, query="", **request):
+        """Sends one request; its answer must have this status and be as the document says."""
+        try:
+            answer = self.send(status, method, path, query, request)
+            print(f"ok    {method} {path}: {status} {what}")
+            return answer
+        except (AssertionError, KeyError, ValueError, jsonschema.ValidationError) as error:
+            self.failed += 1
+            reason = getattr(error, "message", None) or f"{type(error).__name__} {error}"
+            print(f"FAIL  {method} {path}: {what}: {reason}")
+            return None
+
+    def send(self, status, method, path, query, request):
+        values = request.pop("path", {})
+        url = self.base_url + path.format(tenant=values.pop("tenant", "acme"), **values) + query
+        response = requests.request(method, url, timeout=TIMEOUT, **request)
+        assert response.status_code == status, f"{response.status_code} {response.text}"
+        operation = self.operations[method, path]
+        assert str(status) in operation["responses"], f"{status} is not in the document"
+        described = self.resolved(operation["responses"][str(status)])
+        for name, header in described.get("headers", {}).items():
+            header = self.resolved(header)
+            if name in response.headers:
+                self.validate(response.headers[name], header["schema"])
+            else:
+                assert not header.get("required"), f"no {name}"
+        media = described.get("content")
+        if media is None:
+            assert response.text == "", f"a body: {response.text}"
+            body = None
+        else:
+            content_type = response.headers["content-type"]
+            assert content_type in media, content_type
+            body = response.json()
+            self.validate(body, media[content_type]["schema"])
+        if status < 400:
+            self.seen.setdefault((method, path), set()).add(status)
+        return body if body is not None else response
+
+    def complete(self):
+        for operation in self.operations:
+            if operation not in self.seen:
+                self.failed += 1
+                print(f"FAIL  {' '.join(operation)}: never answered successfully")
+
+
+def walk(contract, tenant):
+    check = contract.check
+    t = "/t/{tenant}"
+    app = {"client_id": tenant["client_id"]}
+    good = app | {"username": tenant["username"], "password": tenant["password"]}
+    origin = {"Origin": "http://localhost:5173"}
+
+    login = lambda what, **more: check(what, 200, "POST", t + "/login", json=good | more)
+    tokens = login("signed in", device="contract-device")
+    check("wrong password", 401, "POST", t + "/login", json=good | {"password": "not this one"})
+    check("unknown client", 401, "POST", t + "/login", json=good | {"client_id": "nobody"})
+    check("malformed", 400, "POST", t + "/login", data="{", headers={"content-type": "application/json"})
+    check("no scope left", 400, "POST", t + "/login", json=good | {"scope": "nothing:known"})
+    check("no admin", 403, "POST", t + "/login", json=good | {"client_id": "leasehold-admin"})
+    check("too large", 413, "POST", t + "/login", json=good | {"device": "x" * 9000})
+    check("a form", 415, "POST", t + "/login", data=good)
+    for attempt in range(12):
+        body = app | {"username": "throttled@acme.example", "password": "guess"}
+        answer = requests.post(f"{contract.base_url}/t/acme/login", json=body, timeout=TIMEOUT)
+        if answer.status_code == 429:
+            break
+    check("too many attempts", 429, "POST", t + "/login", json=body)
+
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]} | app
+    tokens = check("refreshed", 200, "POST", t + "/token", data=form)
+    check("replayed", 200, "POST", t + "/token", data=form)
+    check("no such token", 400, "POST", t + "/token", data=form | {"refresh_token": "lhr_no"})
+    check("no such grant", 400, "POST", t + "/token", data=form | {"grant_type": "password"})
+    check("no such client", 401, "POST", t + "/token", data=form | {"client_id": "nobody"})
+    check("challenged", 401, "POST", t + "/token", data=form, auth=("nobody", "lhs_x"))
+    check("unknown tenant", 400, "POST", t + "/token", data=form, path={"tenant": "nowhere"})
+    check("JSON", 415, "POST", t + "/token", json=form)
+    body = app | {"refresh_token": tokens["refresh_token"]}
+    tokens = check("refreshed", 200, "POST", t + "/refresh", json=body)
+    check("no scope so wide", 400, "POST", t + "/refresh", json=app | {"refresh_token": tokens["refresh_token"], "scope": "admin:keys"})
+    confirm = app | {"refresh_token": tokens["refresh_token"]}
+    check("confirmed", 204, "POST", t + "/confirm", json=confirm)
+    check("an unknown token", 204, "POST", t + "/confirm", json=app | {"refresh_token": "lhr_no"})
+    check("no token", 400, "POST", t + "/confirm", json=app)
+
+    bearer = lambda tokens: {"Authorization": f"Bearer {tokens['access_token']}"}
+    other = login("signed in again")
+    check("listed", 200, "GET", t + "/sessions", headers=bearer(tokens))
+    check("no token", 401, "GET", t + "/sessions")
+    check("no good token", 401, "GET", t + "/sessions", headers={"Authorization": "Bearer a.b.c"})
+    check("two tokens", 400, "GET", t + "/sessions", headers={"Authorization": "Bearer a, Bearer b"})
+    one = t + "/sessions/{sid}"
+    check("ended", 204, "DELETE", one, path={"sid": other["sid"]}, headers=bearer(tokens))
+    check("no such session", 404, "DELETE", one, path={"sid": "0" * 32}, headers=bearer(tokens))
+    check("not an option", 400, "DELETE", t + "/sessions", "?except=some", headers=bearer(tokens))
+    check("all others ended", 204, "DELETE", t + "/sessions", "?except=current", headers=bearer(tokens))
+    check("an access token of before", 401, "DELETE", t + "/sessions", headers=bearer(tokens))
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]} | app
+    tokens = check("the session that stayed", 200, "POST", t + "/token", data=form)
+    check("all ended", 204, "DELETE", t + "/sessions", headers=bearer(tokens))
+
+    tokens = login("signed in once more")
+    check("revoked", 200, "POST", t + "/revoke", data=app | {"token": tokens["refresh_token"]})
+    check("revoked already, as JSON", 200, "POST", t + "/revoke", json=app | {"token": tokens["access_token"]})
+    check("no such client", 401, "POST", t + "/revoke", data={"client_id": "nobody", "token": "x"})
+    change = good | {"new_password": "a longer walk to the harbour"}
+    check("a common one", 400, "POST", t + "/password", json=good | {"new_password": "password1"})
+    check("changed", 204, "POST", t + "/password", json=change)
+    check("not the password any more", 401, "POST", t + "/password", json=change)
+
+    for path in [t + "/.well-known/jwks.json", t + "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server" + t]:
+        check("published", 200, "GET", path)
+        tag = requests.get(contract.base_url + path.format(tenant="acme"), timeout=TIMEOUT).headers["etag"]
+        check("not modified", 304, "GET", path, headers={"If-None-Match": tag})
+        check("unknown tenant", 404, "GET", path, path={"tenant": "nowhere"})
+    for path in ["/login", "/password", "/token", "/refresh", "/confirm", "/revoke"]:
+        answer = check("preflight", 204, "OPTIONS", t + path, headers=origin | {"Access-Control-Request-Method": "POST"})
+        if answer is not None and answer.headers.get("access-control-allow-origin") != origin["Origin"]:
+            contract.failed += 1
+            print(f"FAIL  OPTIONS {path}: a registered origin is not allowed")
+
+
+def main(document_path, tenants_path):
+    with open(document_path, encoding="utf-8") as file:
+        document = yaml.safe_load(file)
+    OpenAPIV31SpecValidator(document).validate()
+    print("ok    the document is valid OpenAPI 3.1")
+    with open(tenants_path, encoding="utf-8") as file:
+        found = json.load(file)
+    contract = Contract(document, found["base_url"])
+    walk(contract, found["tenants"]["acme"])
+    contract.complete()
+    return 1 if contract.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2]))
