@@ -1,0 +1,138 @@
+//! A user's change of password: the same check as a login, then one transaction that sets the new hash, raises the
+//! user's epoch (which ends every session, RFC 9700 §4.14.2 and ASVS 7.4.3), tells verifiers and writes the audit log.
+
+use http::StatusCode;
+use leasehold::clock::Timestamp;
+use leasehold::http::{Call, Code, Refusal, Reply};
+use leasehold::revocation::{Action, Actor, AuditEvent, Revocation};
+use leasehold::store::{Commit, StoreError, UserChange};
+use leasehold::telemetry::Note;
+use leasehold::user::User;
+
+use crate::Login;
+use crate::check::{Checked, check};
+use crate::request::PasswordRequest;
+
+/// How often the change is tried on a user whom others keep changing.
+const TRIES: u32 = 3;
+
+/// `POST /t/{tenant}/password`.
+///
+/// # Errors
+/// Those of [`check`]; `invalid_request` with the reason when the new password may not be set.
+pub async fn change_password(login: &Login, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
+    let PasswordRequest { claimed, new_password } = PasswordRequest::read(call)?;
+    let checked = Box::pin(check(login, &claimed, call, note)).await?;
+    let Checked { store, tenant, user, counters, .. } = &checked;
+    let hashed = async {
+        let policy = login.app.config.passwords;
+        policy
+            .check(new_password.expose(), &user.login, &tenant.id)
+            .map_err(|weak| Refusal::invalid_request(weak.text()))?;
+        Ok::<_, Refusal>(login.hasher.hash(new_password.clone()).await?)
+    };
+    let (hashed, ()) = tokio::join!(hashed, counters.take_back(store));
+    commit(&checked, &hashed?, call).await?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// Writes the change on condition that the user is as it was checked. Another write in between is looked at: the change
+/// is tried again on a user who may still sign in with the password that was shown, and on nobody else.
+async fn commit(checked: &Checked, hash: &str, call: &Call) -> Result<(), Refusal> {
+    let mut before = checked.user.clone();
+    for _ in 0..TRIES {
+        let after = changed(&before, hash);
+        let revocation = Revocation::User { sub: after.id, epoch: after.epoch };
+        let change = UserChange {
+            before: &before,
+            after: &after,
+            keep: None,
+            revocation: Some(&revocation),
+            audit: &event(&after, call.source.clone(), call.now),
+        };
+        match checked.store.commit_user(change).await? {
+            Commit::Done => return Ok(()),
+            Commit::Lost => {}
+        }
+        let (found, _) = checked.store.load_user(before.id).await?;
+        before = still_the_same(&checked.user, found)?;
+    }
+    Err(StoreError::Contended.into())
+}
+
+fn changed(before: &User, hash: &str) -> User {
+    User {
+        password: Some(hash.to_owned()),
+        epoch: before.epoch.saturating_add(1),
+        version: before.version + 1,
+        ..before.clone()
+    }
+}
+
+fn event(user: &User, source: Option<String>, at: Timestamp) -> AuditEvent {
+    AuditEvent {
+        at,
+        actor: Actor::User(user.id),
+        action: Action::UserPassword,
+        target: Some(user.id.to_string()),
+        source,
+    }
+}
+
+/// The user as found again, if the check still holds. Under another hash it can't be told whether it does (it may be the
+/// same password, hashed anew by a login): the client is asked to try again, and that is checked from the start.
+fn still_the_same(checked: &User, found: Option<User>) -> Result<User, Refusal> {
+    match found {
+        Some(user) if !user.is_active() => Err(Refusal::new(Code::InvalidCredentials, "user_disabled")),
+        Some(user) if user.password == checked.password => Ok(user),
+        Some(_) => Err(StoreError::Contended.into()),
+        None => Err(Refusal::new(Code::InvalidCredentials, "unknown_user")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leasehold::id::UserId;
+    use leasehold::user::UserStatus;
+    use std::collections::BTreeSet;
+
+    fn user() -> User {
+        User {
+            id: UserId::generate(),
+            login: "ada".parse().unwrap(),
+            password: Some("$old".to_owned()),
+            roles: BTreeSet::from(["user".to_owned()]),
+            permissions: BTreeSet::new(),
+            scopes: None,
+            claims: serde_json::Map::new(),
+            status: UserStatus::Active,
+            epoch: 7,
+            created_at: Timestamp::from_seconds(1),
+            version: 4,
+        }
+    }
+
+    #[test]
+    fn a_change_ends_every_session_and_changes_nothing_else() {
+        let before = user();
+        let after = changed(&before, "$new");
+        assert_eq!(after.password.as_deref(), Some("$new"));
+        assert_eq!((after.epoch, after.version), (8, 5));
+        let rest = User { password: before.password.clone(), epoch: 7, version: 4, ..after };
+        assert_eq!(rest, before);
+    }
+
+    #[test]
+    fn a_change_is_tried_again_only_where_the_shown_password_still_counts() {
+        let checked = user();
+        let renamed = User { roles: BTreeSet::new(), version: 5, ..checked.clone() };
+        let rehashed = User { password: Some("$anew".to_owned()), ..checked.clone() };
+        let disabled = User { status: UserStatus::Disabled, ..checked.clone() };
+        let code = |found| still_the_same(&checked, found).map_err(|refusal| refusal.code);
+        assert_eq!(code(Some(renamed.clone())), Ok(renamed), "something else changed");
+        assert_eq!(code(Some(rehashed)), Err(Code::TemporarilyUnavailable), "the hash changed");
+        assert_eq!(code(Some(disabled)), Err(Code::InvalidCredentials), "disabled meanwhile");
+        assert_eq!(code(None), Err(Code::InvalidCredentials), "gone meanwhile");
+    }
+}

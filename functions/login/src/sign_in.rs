@@ -1,0 +1,287 @@
+//! Signing in: check, grant, sign, open the family, reply. The signature comes before the write, so that trouble in KMS
+//! leaves no session behind that nobody holds a token of.
+//!
+//! A reply that is lost costs a session that nobody uses: the retry opens another (ASVS 7.2.4), and the old one leaves
+//! by idleness or when the user has too many.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use http::StatusCode;
+use leasehold::client::Client;
+use leasehold::clock::Timestamp;
+use leasehold::http::{Call, Code, Refusal, Reply};
+use leasehold::id::FamilyId;
+use leasehold::issue::{self, Subject, TokenResponse};
+use leasehold::refresh::Family;
+use leasehold::refresh::family::{Fresh, Grant};
+use leasehold::refresh::proof::Proof;
+use leasehold::revocation::{Action, Actor, AuditEvent};
+use leasehold::secret::{Secret, random};
+use leasehold::telemetry::Note;
+use leasehold::tenant::{Tenant, issuer};
+use leasehold::user::{ADMIN_ROLE, User};
+
+use crate::Login;
+use crate::check::{Checked, check};
+use crate::request::LoginRequest;
+
+/// How the user proved who they are (RFC 8176 §2).
+const PASSWORD_METHOD: &str = "pwd";
+
+/// How many families one login ends at most, when the limit was lowered; the rest leave with the next logins.
+const LEAVING_AT_ONCE: usize = 4;
+
+/// `POST /t/{tenant}/login`.
+///
+/// # Errors
+/// Those of [`check`]; `invalid_scope` when nothing of the scope asked for can be granted; `access_denied` when a user
+/// who is no admin signs in through the client of the admins.
+pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
+    let LoginRequest { claimed, scope } = LoginRequest::read(call)?;
+    let checked = Box::pin(check(login, &claimed, call, note)).await?;
+    let Checked { store, tenant, client, user, families, counters, .. } = &checked;
+    let scope = match grant(user, client, scope.as_ref()) {
+        Ok(scope) => scope,
+        Err(refusal) => {
+            counters.take_back(store).await;
+            return Err(refusal);
+        }
+    };
+    let app = &login.app;
+    let grant = Grant {
+        user: user.id,
+        client: client.id.clone(),
+        device: claimed.device.clone(),
+        client_version: call.client_version(),
+        audience: issue::audiences(client, &issuer(&app.config.public_url, &tenant.id)),
+        scope,
+        amr: vec![PASSWORD_METHOD.to_owned()],
+        tenant_epoch: tenant.epoch,
+        user_epoch: user.epoch,
+    };
+    let proof = Proof::new(random());
+    let opened = Family::open(grant, FamilyId::generate(), &tenant.policy, &Fresh::draw(), proof, call.now);
+    let family = &opened.family;
+    note.family = Some(family.id.to_string());
+    let subject = Subject { tenant, user, family, scope: &family.scope };
+    let (signed, ()) = tokio::join!(
+        issue::access_token(&app.kms, &app.config.public_url, subject, call.now),
+        counters.take_back(store),
+    );
+    let access_token = signed?;
+    store.open_family(family).await?;
+    let leaving = leaving(families, tenant, user, call.now);
+    tokio::join!(
+        remember_device(&checked, call.now),
+        rehash(login, &checked, &claimed.password),
+        end(&checked, leaving, call),
+    );
+    Ok(Reply::json(
+        StatusCode::OK,
+        &TokenResponse::new(access_token, &opened.successor, subject, None, call.now),
+    ))
+}
+
+/// What the session may do: requested ∩ client's ∩ user's. Asked for nothing, it may be nothing; asked for something
+/// and given nothing of it, the login would be of no use, and an admin's without the role is a mistake.
+fn grant(
+    user: &User,
+    client: &Client,
+    requested: Option<&BTreeSet<String>>,
+) -> Result<BTreeSet<String>, Refusal> {
+    if client.is_admin() && !user.roles.contains(ADMIN_ROLE) {
+        return Err(Refusal::new(Code::AccessDenied, "not_an_admin"));
+    }
+    let granted = user.grant(client, requested);
+    if granted.is_empty() && requested.is_some() {
+        return Err(Refusal::new(Code::InvalidScope, "nothing_granted"));
+    }
+    Ok(granted)
+}
+
+/// The families that leave to make room for one more: the least recently used first.
+fn leaving(families: &[Family], tenant: &Tenant, user: &User, now: Timestamp) -> Vec<FamilyId> {
+    let epochs = (tenant.epoch, user.epoch);
+    let mut live: Vec<&Family> = families
+        .iter()
+        .filter(|family| family.is_live(now) && (family.tenant_epoch, family.user_epoch) == epochs)
+        .collect();
+    live.sort_by_key(|family| (Reverse(family.last_used_at), Reverse(family.created_at)));
+    let staying =
+        usize::try_from(tenant.policy.max_sessions_per_user.saturating_sub(1)).unwrap_or(usize::MAX);
+    live.iter().skip(staying).rev().take(LEAVING_AT_ONCE).map(|family| family.id).collect()
+}
+
+// What follows a login that stands. None of it makes the login fail: each is made good by the next one.
+
+async fn end(checked: &Checked, leaving: Vec<FamilyId>, call: &Call) {
+    for family in leaving {
+        let audit = AuditEvent {
+            at: call.now,
+            actor: Actor::Service,
+            action: Action::SessionEvict,
+            target: Some(family.to_string()),
+            source: call.source.clone(),
+        };
+        if let Err(error) = checked.store.revoke_family(checked.user.id, family, &audit).await {
+            tracing::warn!(family.id = %family, cause = %error, "a session beyond the limit could not be ended");
+        }
+    }
+}
+
+async fn remember_device(checked: &Checked, now: Timestamp) {
+    let Some(device) = &checked.new_device else { return };
+    if let Err(error) = checked.store.remember_device(&checked.user.login, device, now).await {
+        tracing::warn!(cause = %error, "a device could not be remembered");
+    }
+}
+
+/// The password is at hand only now: where its hash is weaker than today's, it is hashed anew.
+async fn rehash(login: &Login, checked: &Checked, password: &Secret<String>) {
+    let stored = checked.user.password.as_deref();
+    if !stored.is_some_and(|stored| login.hasher.needs_rehash(stored)) {
+        return;
+    }
+    match login.hasher.hash(password.clone()).await {
+        Ok(hash) => {
+            // A user changed meanwhile keeps the change; the next login comes by here again.
+            if let Err(error) = checked.store.rehash(&checked.user, hash).await {
+                tracing::warn!(cause = %error, "a renewed hash could not be kept");
+            }
+        }
+        Err(error) => tracing::warn!(cause = %error, "a hash could not be renewed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leasehold::client::{ADMIN_CLIENT, ADMIN_SCOPES, ClientStatus, ClientType};
+    use leasehold::id::UserId;
+    use leasehold::keys::KeyRing;
+    use leasehold::policy::Policy;
+    use leasehold::refresh::FamilyStatus;
+    use leasehold::tenant::TenantStatus;
+    use leasehold::user::UserStatus;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn texts(texts: &[&str]) -> BTreeSet<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    fn client(id: &str, scopes: &[&str]) -> Client {
+        Client {
+            id: id.parse().unwrap(),
+            kind: ClientType::Public,
+            secret_hashes: vec![],
+            audiences: BTreeSet::new(),
+            scopes: texts(scopes),
+            origins: BTreeSet::new(),
+            status: ClientStatus::Active,
+            created_at: NOW,
+            version: 1,
+        }
+    }
+
+    fn user(roles: &[&str]) -> User {
+        User {
+            id: UserId::generate(),
+            login: "ada".parse().unwrap(),
+            password: None,
+            roles: texts(roles),
+            permissions: BTreeSet::new(),
+            scopes: None,
+            claims: serde_json::Map::new(),
+            status: UserStatus::Active,
+            epoch: 3,
+            created_at: NOW,
+            version: 1,
+        }
+    }
+
+    fn tenant(max_sessions_per_user: u32) -> Tenant {
+        Tenant {
+            id: "acme".parse().unwrap(),
+            status: TenantStatus::Active,
+            epoch: 2,
+            policy: Policy { max_sessions_per_user, ..Policy::default() },
+            ring: KeyRing::default(),
+            created_at: NOW,
+            version: 1,
+        }
+    }
+
+    fn family(user: &User, used_seconds_ago: u64) -> Family {
+        let grant = Grant {
+            user: user.id,
+            client: "shop".parse().unwrap(),
+            device: None,
+            client_version: None,
+            scope: BTreeSet::new(),
+            audience: BTreeSet::new(),
+            amr: vec![],
+            tenant_epoch: 2,
+            user_epoch: 3,
+        };
+        let at = NOW.minus_seconds(used_seconds_ago);
+        let proof = Proof::new([0; 16]);
+        Family::open(grant, FamilyId::generate(), &Policy::default(), &Fresh::draw(), proof, at).family
+    }
+
+    #[test]
+    fn what_is_granted() {
+        let shop = client("shop", &["read", "write"]);
+        let admins = client(ADMIN_CLIENT, &ADMIN_SCOPES);
+        for (roles, client, requested, granted, why) in [
+            (&[][..], &shop, None, Ok(&["read", "write"][..]), "asked for nothing: all there is"),
+            (&[], &shop, Some(&["read"][..]), Ok(&["read"]), "a part"),
+            (&[], &shop, Some(&["read", "admin:keys"]), Ok(&["read"]), "more than there is: what there is"),
+            (&[], &shop, Some(&["admin:keys"]), Err(Code::InvalidScope), "nothing of it"),
+            (&[], &admins, None, Err(Code::AccessDenied), "no admin"),
+            (&[], &admins, Some(&["admin:keys"]), Err(Code::AccessDenied), "no admin, whatever is asked for"),
+            (&["admin"], &admins, None, Ok(&ADMIN_SCOPES), "an admin"),
+            (&["admin"], &admins, Some(&["admin:keys"]), Ok(&["admin:keys"]), "an admin for one thing"),
+            (&["admin"], &admins, Some(&["read"]), Err(Code::InvalidScope), "nothing an admin has"),
+            (&["admin"], &shop, None, Ok(&["read", "write"]), "an admin through an app is a user"),
+        ] {
+            let found = grant(&user(roles), client, requested.map(texts).as_ref());
+            assert_eq!(found.map_err(|refusal| refusal.code), granted.map(texts), "{why}");
+        }
+        assert_eq!(
+            grant(&user(&[]), &client("bare", &[]), None).ok(),
+            Some(texts(&[])),
+            "a client without scopes"
+        );
+    }
+
+    #[test]
+    fn the_least_recently_used_leave_first() {
+        let ada = user(&[]);
+        let families: Vec<_> = [30, 10, 50, 20, 40].iter().map(|&ago| family(&ada, ago)).collect();
+        let order = |ids: &[usize]| ids.iter().map(|&at| families[at].id).collect::<Vec<_>>();
+        for (max, expected, why) in [
+            (20, &[][..], "room for all"),
+            (6, &[], "room for one more"),
+            (5, &[2], "the oldest leaves"),
+            (4, &[2, 4], "a lowered limit takes more"),
+            (1, &[2, 4, 0, 3], "but only so many with one login"),
+        ] {
+            assert_eq!(leaving(&families, &tenant(max), &ada, NOW), order(expected), "{why}");
+        }
+    }
+
+    #[test]
+    fn families_that_are_over_take_no_room() {
+        let ada = user(&[]);
+        let live = family(&ada, 60);
+        let revoked = Family { status: FamilyStatus::Revoked, ..family(&ada, 70) };
+        let idle = Family { idle_expiry: NOW, ..family(&ada, 80) };
+        let signed_out = Family { user_epoch: 2, ..family(&ada, 90) };
+        let of_old = Family { tenant_epoch: 1, ..family(&ada, 95) };
+        let families = [live.clone(), revoked, idle, signed_out, of_old];
+        assert_eq!(leaving(&families, &tenant(2), &ada, NOW), []);
+        assert_eq!(leaving(&families, &tenant(1), &ada, NOW), [live.id]);
+    }
+}
