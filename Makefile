@@ -27,7 +27,7 @@ STACK_FLAGS = $(call flag,port,PORT) $(call flag,data,DATA) $(call flag,instance
 unexport PORT DATA INSTANCES POLICY DYNAMODB_PORT KMS_PORT LAMBDA_PORT FUNCTIONS_DYNAMODB_URL FUNCTIONS_KMS_URL SCHEDULE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-release demo build build-release test fmt lint
+.PHONY: help run run-release demo build build-release test test-clients fmt lint bench
 
 help: ## list the targets
 	@echo "Targets:"
@@ -58,6 +58,9 @@ test: ## run all tests that need only cargo
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace
 
+test-clients: build ## test with independent clients (needs Node.js and Python; installs below target/)
+	@tests/clients/run
+
 fmt: ## format the code
 	$(CARGO) fmt --all
 
@@ -65,3 +68,8 @@ lint: ## check format, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+bench: ## measure: decision and token code, then load on the running release stack
+	$(CARGO) bench --package leasehold --bench decision
+	$(CARGO) build --workspace --release
+	$(TARGET)/release/load

@@ -48,7 +48,7 @@ impl App {
             .build();
         let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50));
         let app = Self::with_clients(config, &http, &timeouts, &retries);
-        app.connect().await;
+        tokio::join!(app.store.connect(), app.kms.connect());
         Ok(app)
     }
 
@@ -79,9 +79,6 @@ impl App {
         Self { config, store, kms }
     }
 
-    /// Opens the connections that the first request will need.
-    async fn connect(&self) {
-    }
 }
 
 /// The function can't be built.

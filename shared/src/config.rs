@@ -79,6 +79,12 @@ impl std::fmt::Debug for AwsConfig {
     }
 }
 
+/// `LOG_LEVEL`: the least level that is logged; `info` when it is absent or none.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn log_level() -> tracing::Level {
+    std::env::var("LOG_LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO)
+}
+
 impl Config {
     /// Reads the environment of the process.
     ///

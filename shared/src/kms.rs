@@ -65,6 +65,20 @@ impl Kms {
         Self { client, stage }
     }
 
+    /// Opens a connection, as best it can: a request for nothing, which KMS refuses. Without this the first signature
+    /// pays for the handshakes.
+    pub async fn connect(&self) {
+        let retries = aws_sdk_kms::config::retry::RetryConfig::disabled();
+        let plain = self.client.list_keys().customize().mutate_request(|request| {
+            request.headers_mut().remove("x-amz-target");
+            if request.set_method("GET").is_ok() {
+                *request.body_mut() = aws_smithy_types::body::SdkBody::empty();
+            }
+        });
+        let outcome = plain.config_override(aws_sdk_kms::config::Builder::new().retry_config(retries)).send().await;
+        tracing::debug!(answered = outcome.is_ok(), "connected to KMS");
+    }
+
     /// Makes a signing key, tagged with stage and tenant: tags set here count at once for authorization, tags added
     /// later only after minutes.
     ///

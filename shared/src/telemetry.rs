@@ -1,20 +1,21 @@
 //! Logs: JSON lines on standard output, one per request, with stable field names. Never a token, a password, a hash of
 //! either, a user's name or a body.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock::Timestamp;
+use crate::config::log_level;
 
 /// Sets logging up for the process. `LOG_LEVEL` chooses what is shown, `info` by default.
 pub fn start() {
-    let filter = EnvFilter::try_from_env("LOG_LEVEL").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
         .with_target(false)
-        .with_env_filter(filter);
+        .with_max_level(log_level())
+        .finish();
     // A second call in one process, as in tests, changes nothing.
     let _already = subscriber.try_init();
     // The text of a panic can hold anything, a secret included: the place alone is logged.

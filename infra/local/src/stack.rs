@@ -6,9 +6,10 @@ mod start_error;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,7 +215,7 @@ impl Host {
 /// Makes the data folder ours alone and clears what an earlier run left for others to read.
 fn prepare(options: &Options) -> Result<File, StartError> {
     let failed = |cause| StartError::Data { path: options.data.clone(), cause };
-    fs::create_dir_all(&options.data).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&options.data).map_err(failed)?;
     let lock = File::create(options.data.join("lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => {}

@@ -62,6 +62,20 @@ impl Store {
     pub const fn new(client: aws_sdk_dynamodb::Client, table: String, audit_retention_seconds: u64) -> Self {
         Self { client, table, audit_retention_seconds }
     }
+
+    /// Opens a connection, as best it can: `GET /` is what DynamoDB answers to health checks, it reads nothing and costs
+    /// nothing. Without this the first request pays for the handshakes.
+    pub async fn connect(&self) {
+        let retries = aws_sdk_dynamodb::config::retry::RetryConfig::disabled();
+        let plain = self.client.describe_endpoints().customize().mutate_request(|request| {
+            request.headers_mut().remove("x-amz-target");
+            if request.set_method("GET").is_ok() {
+                *request.body_mut() = aws_smithy_types::body::SdkBody::empty();
+            }
+        });
+        let outcome = plain.config_override(aws_sdk_dynamodb::config::Builder::new().retry_config(retries)).send().await;
+        tracing::debug!(answered = outcome.is_ok(), "connected to the table");
+    }
 }
 
 impl TenantStore {
