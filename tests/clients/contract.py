@@ -43,10 +43,10 @@ class Contract:
         absolute = json.loads(json.dumps(schema).replace('"#/', '"urn:openapi#/'))
         jsonschema.Draft202012Validator(absolute, registry=self.registry).validate(value)
 
-    def check(self, what, status, method, path, query="", **request):
+    def check(self, what, status, method, path, query="", values=(), **request):
         """Sends one request; its answer must have this status and be as the document says."""
         try:
-            answer = self.send(status, method, path, query, request)
+            answer = self.send(status, method, path, query, dict(values), request)
             print(f"ok    {method} {path}: {status} {what}")
             return answer
         except (AssertionError, KeyError, ValueError, jsonschema.ValidationError) as error:
@@ -55,8 +55,11 @@ class Contract:
             print(f"FAIL  {method} {path}: {what}: {reason}")
             return None
 
-    def send(self, status, method, path, query, request):
-        values = request.pop("path", {})
+    def need(self, *arguments, **request):
+        """The same for an answer without which nothing else can be tried."""
+        return self.check(*arguments, **request) or sys.exit(1)
+
+    def send(self, status, method, path, query, values, request):
         url = self.base_url + path.format(tenant=values.pop("tenant", "acme"), **values) + query
         response = requests.request(method, url, timeout=TIMEOUT, **request)
         assert response.status_code == status, f"{response.status_code} {response.text}"
@@ -96,7 +99,7 @@ def walk(contract, tenant):
     good = app | {"username": tenant["username"], "password": tenant["password"]}
     origin = {"Origin": "http://localhost:5173"}
 
-    login = lambda what, **more: check(what, 200, "POST", t + "/login", json=good | more)
+    login = lambda what, **more: contract.need(what, 200, "POST", t + "/login", json=good | more)
     tokens = login("signed in", device="contract-device")
     check("wrong password", 401, "POST", t + "/login", json=good | {"password": "not this one"})
     check("unknown client", 401, "POST", t + "/login", json=good | {"client_id": "nobody"})
@@ -113,16 +116,17 @@ def walk(contract, tenant):
     check("too many attempts", 429, "POST", t + "/login", json=body)
 
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]} | app
-    tokens = check("refreshed", 200, "POST", t + "/token", data=form)
+    tokens = contract.need("refreshed", 200, "POST", t + "/token", data=form)
     check("replayed", 200, "POST", t + "/token", data=form)
     check("no such token", 400, "POST", t + "/token", data=form | {"refresh_token": "lhr_no"})
     check("no such grant", 400, "POST", t + "/token", data=form | {"grant_type": "password"})
     check("no such client", 401, "POST", t + "/token", data=form | {"client_id": "nobody"})
-    check("challenged", 401, "POST", t + "/token", data=form, auth=("nobody", "lhs_x"))
-    check("unknown tenant", 400, "POST", t + "/token", data=form, path={"tenant": "nowhere"})
+    unnamed = {name: value for name, value in form.items() if name != "client_id"}
+    check("challenged", 401, "POST", t + "/token", data=unnamed, auth=("nobody", "lhs_x"))
+    check("unknown tenant", 400, "POST", t + "/token", data=form, values={"tenant": "nowhere"})
     check("JSON", 415, "POST", t + "/token", json=form)
     body = app | {"refresh_token": tokens["refresh_token"]}
-    tokens = check("refreshed", 200, "POST", t + "/refresh", json=body)
+    tokens = contract.need("refreshed", 200, "POST", t + "/refresh", json=body)
     check("no scope so wide", 400, "POST", t + "/refresh", json=app | {"refresh_token": tokens["refresh_token"], "scope": "admin:keys"})
     confirm = app | {"refresh_token": tokens["refresh_token"]}
     check("confirmed", 204, "POST", t + "/confirm", json=confirm)
@@ -136,13 +140,13 @@ def walk(contract, tenant):
     check("no good token", 401, "GET", t + "/sessions", headers={"Authorization": "Bearer a.b.c"})
     check("two tokens", 400, "GET", t + "/sessions", headers={"Authorization": "Bearer a, Bearer b"})
     one = t + "/sessions/{sid}"
-    check("ended", 204, "DELETE", one, path={"sid": other["sid"]}, headers=bearer(tokens))
-    check("no such session", 404, "DELETE", one, path={"sid": "0" * 32}, headers=bearer(tokens))
+    check("ended", 204, "DELETE", one, values={"sid": other["sid"]}, headers=bearer(tokens))
+    check("no such session", 404, "DELETE", one, values={"sid": "0" * 32}, headers=bearer(tokens))
     check("not an option", 400, "DELETE", t + "/sessions", "?except=some", headers=bearer(tokens))
     check("all others ended", 204, "DELETE", t + "/sessions", "?except=current", headers=bearer(tokens))
     check("an access token of before", 401, "DELETE", t + "/sessions", headers=bearer(tokens))
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]} | app
-    tokens = check("the session that stayed", 200, "POST", t + "/token", data=form)
+    tokens = contract.need("the session that stayed", 200, "POST", t + "/token", data=form)
     check("all ended", 204, "DELETE", t + "/sessions", headers=bearer(tokens))
 
     tokens = login("signed in once more")
@@ -158,7 +162,7 @@ def walk(contract, tenant):
         check("published", 200, "GET", path)
         tag = requests.get(contract.base_url + path.format(tenant="acme"), timeout=TIMEOUT).headers["etag"]
         check("not modified", 304, "GET", path, headers={"If-None-Match": tag})
-        check("unknown tenant", 404, "GET", path, path={"tenant": "nowhere"})
+        check("unknown tenant", 404, "GET", path, values={"tenant": "nowhere"})
     for path in ["/login", "/password", "/token", "/refresh", "/confirm", "/revoke"]:
         answer = check("preflight", 204, "OPTIONS", t + path, headers=origin | {"Access-Control-Request-Method": "POST"})
         if answer is not None and answer.headers.get("access-control-allow-origin") != origin["Origin"]:
