@@ -15,6 +15,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use clap::Parser;
 use leasehold_local::lambda::logs::Console;
@@ -86,13 +88,13 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter("leasehold_local=info")
+    let own = tracing_subscriber::filter::Targets::new().with_target("leasehold_local", tracing::Level::INFO);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)
-        .with_level(false)
-        .init();
+        .with_level(false);
+    tracing_subscriber::registry().with(lines).with(own).init();
     match run(Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
