@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises'
 import * as jose from 'jose'
 import * as oauth from 'oauth4webapi'
+import { verifier } from './verify.mjs'
 
 const { tenants } = JSON.parse(await readFile(process.argv[2], 'utf8'))
 // The local stack has no TLS.
@@ -95,6 +96,13 @@ async function walk(name, tenant, other) {
     const request = new Request(tenant.audience, { headers: { authorization: `Bearer ${tokens.access_token}` } })
     const claims = await oauth.validateJwtAccessToken(server, request, tenant.audience, insecure)
     equal(claims.iss, tenant.issuer)
+  })
+  await check(say("the README's verifier takes it, and nothing else"), async () => {
+    const verify = verifier(tenant.issuer, tenant.audience, tenant.algorithm)
+    equal((await verify(tokens.access_token)).sid, tokens.sid)
+    await refused(verify(tampered(tokens.access_token)), 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED')
+    const elsewhere = verifier(other.issuer, other.audience, other.algorithm)
+    await refused(elsewhere(tokens.access_token), 'ERR_JOSE_ALG_NOT_ALLOWED')
   })
   await check(say('another audience is refused'), async () => {
     const changes = { audience: 'https://api.elsewhere.example' }

@@ -17,6 +17,7 @@ from authlib.oauth2.rfc8414 import get_well_known_url
 from authlib.oauth2.rfc9068 import JWTBearerTokenValidator
 from joserfc import jwt as jose
 from joserfc.jwk import KeySet
+from verify import Verifier
 
 TIMEOUT = 30
 # RFC 9864 renames EdDSA to Ed25519 for JWS; libraries and KMS's users know the old name.
@@ -98,6 +99,7 @@ class Walk:
             ("access token verified by joserfc", self.joserfc)
             if algorithm == "EdDSA"
             else ("access token accepted by Authlib as RFC 9068", self.resource_server),
+            ("the README's verifier takes it, and nothing else", self.readme),
             ("another audience is refused", self.wrong_audience),
             ("another issuer is refused", self.wrong_issuer),
             ("another algorithm is refused", self.wrong_algorithm),
@@ -164,6 +166,14 @@ class Walk:
         registry = jose.JWTClaimsRegistry(**{name: {"essential": True, "value": value} for name, value in rules.items()})
         registry.validate(token.claims)
         equal(token.header["typ"], "at+jwt")
+
+    def readme(self):
+        verify = Verifier(self.tenant["issuer"], self.tenant["audience"], self.tenant["algorithm"])
+        token = self.tokens["access_token"]
+        equal(verify(token)["sid"], self.tokens["sid"])
+        refused(jwt.InvalidSignatureError, lambda: verify(tampered(token)))
+        elsewhere = Verifier(self.other["issuer"], self.other["audience"], self.other["algorithm"])
+        refused(jwt.PyJWKClientError, lambda: elsewhere(token))
 
     def wrong_audience(self):
         run = lambda: self.decode(self.tokens["access_token"], audience="https://api.elsewhere.example")

@@ -108,7 +108,7 @@ def walk(contract, tenant):
     check("no admin", 403, "POST", t + "/login", json=good | {"client_id": "leasehold-admin"})
     check("too large", 413, "POST", t + "/login", json=good | {"device": "x" * 9000})
     check("a form", 415, "POST", t + "/login", data=good)
-    for attempt in range(12):
+    for _ in range(24):
         body = app | {"username": "throttled@acme.example", "password": "guess"}
         answer = requests.post(f"{contract.base_url}/t/acme/login", json=body, timeout=TIMEOUT)
         if answer.status_code == 429:
