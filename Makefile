@@ -43,8 +43,8 @@ run: build ## start the whole service on this machine
 run-release: build-release ## the same with the binaries as they would be deployed
 	@exec $(TARGET)/release/leasehold-local $(STACK_FLAGS)
 
-demo: ## play the tour against the running service
-	@$(CARGO) run --quiet --package leasehold-local --bin demo -- $(call flag,data,DATA)
+demo: build ## play the tour against the running service
+	@$(TARGET)/debug/demo $(call flag,data,DATA)
 
 build: ## build everything, quick to compile
 	@echo "Building the functions and the local stack (the first build takes a few minutes) ..."
@@ -55,7 +55,8 @@ build-release: ## build everything as it would be deployed
 	@$(CARGO) build --workspace --release
 
 test: ## run all tests that need only cargo
-	$(CARGO) build --workspace
+	@echo "Building the functions, the local stack and the tests (the first build takes several minutes) ..."
+	$(CARGO) build --workspace --lib --bins --examples --tests
 	$(CARGO) test --workspace
 
 test-clients: build ## test with independent clients (needs Node.js and Python; installs below target/)

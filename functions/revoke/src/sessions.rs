@@ -36,8 +36,8 @@ async fn signed_in(app: &App, call: &Call, note: &mut Note) -> Result<SignedIn, 
         Wanted { user: Some(subject.sub), family: Some((subject.sub, subject.sid)), ..Wanted::default() };
     let entered = app.store.enter(&id, wanted).await?.filter(|entered| entered.tenant.is_active());
     let entered = entered.ok_or_else(|| invalid_token("tenant"))?;
-    let issuer = issuer(&app.config.public_url, &id);
-    let verifier = Verifier { tenant: &id, issuer: &issuer, ring: &entered.tenant.ring, audience: &issuer };
+    let own = issuer(&app.config.public_url, &id);
+    let verifier = Verifier { tenant: &id, issuer: &own, ring: &entered.tenant.ring, audience: &own };
     let verified = verifier.verify(token.expose(), call.now).map_err(|refusal| invalid_token(refusal.name()))?;
     let claims = verified.claims();
     let (Some(user), Some(family)) = (entered.user, entered.family) else { return Err(invalid_token("session")) };

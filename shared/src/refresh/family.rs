@@ -220,10 +220,7 @@ pub struct Presentation<'a> {
 /// nothing; a family that no longer lives gives no second meaning to its tokens; theft comes last.
 pub fn present(family: Option<&Family>, presentation: Presentation<'_>) -> Verdict {
     let Some(family) = family else { return Verdict::Unknown };
-    let standing = match standing(family, &presentation) {
-        Some(standing) => standing,
-        None => return Verdict::Unknown,
-    };
+    let Some(standing) = standing(family, &presentation) else { return Verdict::Unknown };
     if let Some(dead) = dead(family, &presentation) {
         return Verdict::Dead(dead);
     }
