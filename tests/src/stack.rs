@@ -292,10 +292,17 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // Closing the pipe sets the watchdog off; waiting for it leaves no zombie.
+        let group = i64::from(self.child.id());
+        process::signal("TERM", -group);
+        let deadline = Instant::now() + GONE_WITHIN;
+        while process::group_runs(self.child.id()) && Instant::now() < deadline {
+            sleep(Duration::from_millis(5));
+        }
+        process::signal("KILL", -group);
+        drop(self.child.wait());
+        // Closing the pipe sets the watchdog off, which finds nothing left; waiting for it leaves no zombie.
         drop(self.watchdog.stdin.take());
         drop(self.watchdog.wait());
-        drop(self.child.wait());
     }
 }
 
@@ -307,9 +314,9 @@ pub fn shared() -> &'static Stack {
 
 /// A program that waits for its standard input to close and then ends the process group.
 fn watch(group: u32) -> Child {
-    let script = "cat >/dev/null; kill -TERM -- -$1 2>/dev/null; \
+    let script = "cat >/dev/null; kill -s TERM -- -$1 2>/dev/null; \
         for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
-        kill -0 -- -$1 2>/dev/null || exit 0; sleep 0.1; done; kill -KILL -- -$1 2>/dev/null";
+        kill -s 0 -- -$1 2>/dev/null || exit 0; sleep 0.1; done; kill -s KILL -- -$1 2>/dev/null";
     Command::new("sh")
         .args(["-c", script, "watchdog", &group.to_string()])
         .stdin(Stdio::piped())
