@@ -291,8 +291,6 @@ fn shared_environment(options: &Options, dynamodb_url: &str, kms_url: &str) -> E
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
         ("_HANDLER", "bootstrap"),
         ("TZ", ":UTC"),
-        // The seeded users have passwords from the start; a stage on AWS leaves this out.
-        ("OPERATOR_PASSWORDS", "allow"),
     ]
     .iter()
     .map(|(key, value)| ((*key).into(), (*value).into()))

@@ -310,6 +310,8 @@ mod tests {
         assert_eq!(environment["STAGE"], "local");
         assert_eq!(environment["TABLE_NAME"], "leasehold-local");
         assert_eq!(environment["PUBLIC_URL"], "http://localhost:9000");
+        assert!(!environment.contains_key("OPERATOR_PASSWORDS"), "for the operator alone");
+        assert_eq!(ours().functions["operator"].environment["OPERATOR_PASSWORDS"], "allow");
     }
 
     #[test]

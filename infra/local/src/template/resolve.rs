@@ -21,7 +21,12 @@ impl Givens {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
         Self {
-            parameters: given(&[("Stage", stage), ("PublicUrl", public_url)]),
+            parameters: given(&[
+                ("Stage", stage),
+                ("PublicUrl", public_url),
+                // The seeded users have passwords from the start.
+                ("OperatorPasswords", "allow"),
+            ]),
             variables: given(&[("PUBLIC_URL", public_url)]),
         }
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod command;
+mod extensions;
 mod gateway;
 mod host;
 mod world;
