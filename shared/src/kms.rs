@@ -1,6 +1,7 @@
 //! Signing keys in KMS: made, read and used by ARN. The private half never leaves KMS.
 
 use aws_sdk_kms::Client;
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag};
 
@@ -9,6 +10,7 @@ use crate::id::TenantId;
 use crate::keys::{Algorithm, PublicKey};
 use crate::secret::sha256;
 use crate::token::compact::ecdsa_from_der;
+use crate::trouble::Trouble;
 
 /// The tag that names the deployment a key belongs to; roles may sign only with keys of their own.
 pub const STAGE_TAG: &str = "leasehold:stage";
@@ -20,15 +22,15 @@ pub const TENANT_TAG: &str = "leasehold:tenant";
 pub enum KmsError {
     /// Trouble on the way to KMS or in it, or the key is not usable there; trying again later may help.
     #[error("KMS is unavailable")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Trouble),
     /// KMS answered something that can't be.
     #[error("KMS gave an unusable answer: {0}")]
     Unusable(&'static str),
 }
 
 impl KmsError {
-    fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Unavailable(cause.into())
+    fn unavailable<E: ProvideErrorMetadata, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self {
+        move |error| Self::Unavailable(Trouble::of(operation, &error))
     }
 }
 
@@ -85,7 +87,7 @@ impl Kms {
     /// # Errors
     /// When KMS makes none.
     pub async fn create_key(&self, tenant: &TenantId, algorithm: Algorithm) -> Result<NewKey, KmsError> {
-        let tag = |name: &str, value: &str| Tag::builder().tag_key(name).tag_value(value).build().map_err(KmsError::unavailable);
+        let tag = |name: &str, value: &str| Tag::builder().tag_key(name).tag_value(value).build().map_err(|_| KmsError::Unusable("a tag it does not take"));
         let made = self
             .client
             .create_key()
@@ -96,7 +98,7 @@ impl Kms {
             .tags(tag(TENANT_TAG, tenant.as_str())?)
             .send()
             .await
-            .map_err(KmsError::unavailable)?;
+            .map_err(KmsError::unavailable("CreateKey"))?;
         let arn = made
             .key_metadata
             .and_then(|metadata| metadata.arn)
@@ -106,7 +108,7 @@ impl Kms {
     }
 
     async fn public_key(&self, arn: &str, algorithm: Algorithm) -> Result<PublicKey, KmsError> {
-        let answer = self.client.get_public_key().key_id(arn).send().await.map_err(KmsError::unavailable)?;
+        let answer = self.client.get_public_key().key_id(arn).send().await.map_err(KmsError::unavailable("GetPublicKey"))?;
         let der = answer.public_key.ok_or(KmsError::Unusable("no public key"))?;
         PublicKey::from_spki(algorithm, der.as_ref()).map_err(|_| KmsError::Unusable("a public key of another kind"))
     }
@@ -130,7 +132,7 @@ impl Kms {
             .message(Blob::new(message))
             .send()
             .await
-            .map_err(KmsError::unavailable)?;
+            .map_err(KmsError::unavailable("Sign"))?;
         let signature = answer.signature.ok_or(KmsError::Unusable("no signature"))?.into_inner();
         match algorithm {
             Algorithm::RS256 | Algorithm::EdDsa => Ok(signature),
@@ -148,14 +150,18 @@ impl Kms {
         let mut found = Vec::new();
         let mut pages = self.client.list_keys().into_paginator().items().send();
         while let Some(entry) = pages.next().await {
-            let entry = entry.map_err(KmsError::unavailable)?;
+            let entry = entry.map_err(KmsError::unavailable("ListKeys"))?;
             let Some(arn) = entry.key_arn else { continue };
-            let tags = self.client.list_resource_tags().key_id(&arn).send().await.map_err(KmsError::unavailable)?;
-            let tags = tags.tags.unwrap_or_default();
+            let tags = match self.client.list_resource_tags().key_id(&arn).send().await {
+                Ok(answer) => answer.tags.unwrap_or_default(),
+                // Keys of others in a shared account, whose policies do not let us look.
+                Err(error) if error.code() == Some("AccessDeniedException") => continue,
+                Err(error) => return Err(KmsError::unavailable("ListResourceTags")(error)),
+            };
             let tag = |name: &str| tags.iter().find(|tag| tag.tag_key == name).map(|tag| tag.tag_value.as_str());
             let tenant = tag(TENANT_TAG).and_then(|tenant| tenant.parse::<TenantId>().ok());
             let (Some(tenant), true) = (tenant, tag(STAGE_TAG) == Some(&self.stage)) else { continue };
-            let answer = self.client.describe_key().key_id(&arn).send().await.map_err(KmsError::unavailable)?;
+            let answer = self.client.describe_key().key_id(&arn).send().await.map_err(KmsError::unavailable("DescribeKey"))?;
             let Some(metadata) = answer.key_metadata.filter(|metadata| metadata.enabled) else { continue };
             let seconds = metadata.creation_date.map_or(0, |date| u64::try_from(date.secs()).unwrap_or(0));
             found.push(FoundKey { arn, tenant, created_at: Timestamp::from_seconds(seconds) });
@@ -174,7 +180,7 @@ impl Kms {
             .pending_window_in_days(7)
             .send()
             .await
-            .map_err(KmsError::unavailable)?;
+            .map_err(KmsError::unavailable("ScheduleKeyDeletion"))?;
         Ok(())
     }
 }

@@ -53,6 +53,11 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// `N` random bytes as lower-case hex, for marks that must be unique and are no secrets.
+pub fn random_hex<const N: usize>() -> String {
+    random::<N>().iter().fold(String::with_capacity(2 * N), |text, byte| text + &format!("{byte:02x}"))
+}
+
 /// SHA-256 of a value that holds at least 128 random bits (ASVS 6.5.2: such a value needs no slow hash).
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0_u8; 32];

@@ -110,10 +110,8 @@ pub async fn create(operator: &Operator, new: Create, now: Timestamp) -> Result<
     let audit = audit(now, Action::TenantCreate, None);
     let whole = NewTenant { tenant: &tenant, clients: &clients, admin: &admin, audit: &audit };
     if app.store.create_tenant(whole).await? == Commit::Lost {
-        // Somebody else was first. Our key serves nobody; should this fail, the schedule finds it by its tag.
-        if let Err(error) = app.kms.schedule_deletion(&key.arn).await {
-            tracing::warn!(tenant = %tenant.id, error = %error, "a spare key is left to the schedule");
-        }
+        // Somebody else was first. Our key serves nobody: the schedule finds it by its tags and has it deleted, once it
+        // is certain that no ring has it.
         return Err(taken());
     }
     let shown: Vec<_> = made.iter().map(|(client, secret)| NewClient::answer(client, secret.as_ref())).collect();

@@ -2,10 +2,10 @@
 //!
 //! | Code | Status | `client_action` |
 //! | --- | --- | --- |
-//! | `invalid_request` | 400, 404, 405, 413, 415 | `fix_request` |
+//! | `invalid_request` | 400, 404, 413, 415 | `fix_request` |
 //! | `invalid_client` | 401 | `fix_request` |
 //! | `invalid_grant` | 400 | `reauthenticate` |
-//! | `invalid_scope`, `unauthorized_client`, `unsupported_grant_type`, `unsupported_token_type` | 400 | `fix_request` |
+//! | `invalid_scope`, `unsupported_grant_type` | 400 | `fix_request` |
 //! | `invalid_credentials` | 401 | `reauthenticate` |
 //! | `invalid_token` | 401 | `reauthenticate` |
 //! | `access_denied` | 403 | `fix_request` |
@@ -31,6 +31,8 @@ use crate::throttle::RetryAfter;
 
 /// Seconds after which a client may try again after trouble of ours.
 const RETRY_SECONDS: u64 = 1;
+/// Seconds after which a client may try again where a person must look first.
+const REPAIR_SECONDS: u64 = 60;
 
 /// An error code on the wire (RFC 6749 §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1, and our own).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +202,11 @@ impl Refusal {
 
     /// Trouble of ours that a person must look at: 500.
     pub fn server_error(reason: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { cause: Some(cause.into()), ..Self::new(Code::ServerError, reason) }
+        Self {
+            retry_after: Some(REPAIR_SECONDS),
+            cause: Some(cause.into()),
+            ..Self::new(Code::ServerError, reason)
+        }
     }
 
     /// The HTTP status.
@@ -241,7 +247,7 @@ impl Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(cause) => Self::unavailable("store", Some(cause)),
+            StoreError::Unavailable(cause) => Self::unavailable("store", Some(cause.into())),
             StoreError::Contended => Self::unavailable("contended", None),
             StoreError::Corrupt { .. } => Self::server_error("corrupt", error),
         }
@@ -251,7 +257,7 @@ impl From<StoreError> for Refusal {
 impl From<KmsError> for Refusal {
     fn from(error: KmsError) -> Self {
         match error {
-            KmsError::Unavailable(cause) => Self::unavailable("kms", Some(cause)),
+            KmsError::Unavailable(cause) => Self::unavailable("kms", Some(cause.into())),
             KmsError::Unusable(_) => Self::unavailable("kms", Some(error.into())),
         }
     }

@@ -9,9 +9,12 @@ use aws_sdk_dynamodb::types::{
     KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
 use super::families::Commit;
 use super::schema::{self, Item, Key};
 use super::{Store, StoreError};
+use crate::trouble::Trouble;
 
 /// How often a transaction that collided with another is tried again before the caller is told.
 const CONFLICT_RETRIES: u32 = 8;
@@ -25,8 +28,16 @@ pub enum Written {
 }
 
 impl StoreError {
-    pub(super) fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Unavailable(cause.into())
+    /// A call that failed.
+    pub(super) fn unavailable<E: ProvideErrorMetadata, R>(
+        operation: &'static str,
+    ) -> impl FnOnce(SdkError<E, R>) -> Self {
+        move |error| Self::Unavailable(Trouble::of(operation, &error))
+    }
+
+    /// A request that the SDK would not even build.
+    fn unbuilt<E>(operation: &'static str) -> impl FnOnce(E) -> Self {
+        move |_| Self::Unavailable(Trouble::with(operation, "not built"))
     }
 }
 
@@ -40,14 +51,14 @@ impl Store {
                 .set_keys(Some(wanted))
                 .consistent_read(true)
                 .build()
-                .map_err(StoreError::unavailable)?;
+                .map_err(StoreError::unbuilt("BatchGetItem"))?;
             let answer = self
                 .client
                 .batch_get_item()
                 .request_items(&self.table, request)
                 .send()
                 .await
-                .map_err(StoreError::unavailable)?;
+                .map_err(StoreError::unavailable("BatchGetItem"))?;
             let items = answer.responses.unwrap_or_default().remove(&self.table);
             found.extend(items.unwrap_or_default());
             match answer.unprocessed_keys.unwrap_or_default().remove(&self.table) {
@@ -73,16 +84,16 @@ impl Store {
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .send()
                 .await;
-            match answer {
+            let error = match answer {
                 Ok(_) => return Ok(Written::Yes),
-                Err(SdkError::ServiceError(refusal)) => match refusal.into_err() {
-                    PutItemError::ConditionalCheckFailedException(failed) => {
-                        return Ok(Written::No(failed.item.filter(|item| !item.is_empty())));
-                    }
-                    PutItemError::TransactionConflictException(_) => pause(attempt).await,
-                    other => return Err(StoreError::unavailable(other)),
-                },
-                Err(other) => return Err(StoreError::unavailable(other)),
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    return Ok(Written::No(failed.item.clone().filter(|item| !item.is_empty())));
+                }
+                Some(PutItemError::TransactionConflictException(_)) => pause(attempt).await,
+                _ => return Err(StoreError::unavailable("PutItem")(error)),
             }
         }
         Err(StoreError::Contended)
@@ -90,29 +101,33 @@ impl Store {
 
     /// Writes all parts or none; [`Commit::Lost`] when a condition did not hold. A collision with another transaction is tried again and is never evidence of anything.
     pub(super) async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<Commit, StoreError> {
+        // One token for all attempts: an attempt that landed though its answer was lost is told again as landed, and not
+        // as a condition that fails against our own write.
+        let token = crate::secret::random_hex::<16>();
         for attempt in 0..=CONFLICT_RETRIES {
-            let answer = self.client.transact_write_items().set_transact_items(Some(parts.clone())).send().await;
-            let cancelled = match answer {
+            let answer = self
+                .client
+                .transact_write_items()
+                .client_request_token(&token)
+                .set_transact_items(Some(parts.clone()))
+                .send()
+                .await;
+            let error = match answer {
                 Ok(_) => return Ok(Commit::Done),
-                Err(SdkError::ServiceError(refusal)) => match refusal.into_err() {
-                    TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled,
-                    TransactWriteItemsError::TransactionInProgressException(_) => {
-                        pause(attempt).await;
-                        continue;
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+                    if codes().any(|code| code == "ConditionalCheckFailed") {
+                        return Ok(Commit::Lost);
                     }
-                    other => return Err(StoreError::unavailable(other)),
-                },
-                Err(other) => return Err(StoreError::unavailable(other)),
-            };
-            let reasons = cancelled.cancellation_reasons();
-            if reasons.iter().any(|reason| reason.code() == Some("ConditionalCheckFailed")) {
-                return Ok(Commit::Lost);
-            }
-            let passing = |code: &str| {
-                matches!(code, "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
-            };
-            if !reasons.iter().filter_map(|reason| reason.code()).all(passing) {
-                return Err(StoreError::unavailable(cancelled));
+                    if let Some(code) = codes().find(|code| !passes(code)) {
+                        return Err(StoreError::Unavailable(Trouble::with("TransactWriteItems", code)));
+                    }
+                }
+                _ => return Err(StoreError::unavailable("TransactWriteItems")(error)),
             }
             pause(attempt).await;
         }
@@ -129,7 +144,7 @@ impl Store {
                 .set_expression_attribute_values(condition.values())
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         }
-        Ok(TransactWriteItem::builder().put(put.build().map_err(StoreError::unavailable)?).build())
+        Ok(TransactWriteItem::builder().put(put.build().map_err(StoreError::unbuilt("Put"))?).build())
     }
 
     /// A part of a transaction that changes an item.
@@ -143,7 +158,7 @@ impl Store {
             .set_expression_attribute_values(change.condition.values())
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
-            .map_err(StoreError::unavailable)?;
+            .map_err(StoreError::unbuilt("Update"))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
@@ -168,7 +183,7 @@ impl Store {
                     .expression_attribute_names("#sk", schema::SK)
                     .expression_attribute_values(":prefix", schema::text(prefix))
             };
-            let answer = query.send().await.map_err(StoreError::unavailable)?;
+            let answer = query.send().await.map_err(StoreError::unavailable("Query"))?;
             found.extend(answer.items.unwrap_or_default());
             from = answer.last_evaluated_key.filter(|key| !key.is_empty());
             if from.is_none() {
@@ -239,6 +254,11 @@ impl Condition {
 pub struct Change {
     pub expression: &'static str,
     pub condition: Condition,
+}
+
+/// Whether a transaction that was cancelled for this reason is worth another try at once.
+fn passes(code: &str) -> bool {
+    matches!(code, "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
 }
 
 /// Waits 5 ms, doubled each time, of which up to half is left to chance so that writers who collided part.

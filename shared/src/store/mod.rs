@@ -22,13 +22,14 @@ use crate::clock::Timestamp;
 use crate::id::TenantId;
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
 use crate::revocation::{AuditEvent, Revocation};
+use crate::trouble::Trouble;
 
 /// The table could not do what was asked. Never turned into a refusal of what the client presented.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Trouble on the way to the table or in it; trying again later helps.
     #[error("the table is unavailable")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Trouble),
     /// Other writers kept coming first; trying again helps.
     #[error("the item is contended")]
     Contended,

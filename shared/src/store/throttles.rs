@@ -1,6 +1,5 @@
 //! Login counters and known devices.
 
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValue;
 
@@ -46,7 +45,7 @@ impl TenantStore {
             .return_values(ReturnValue::UpdatedNew)
             .send()
             .await
-            .map_err(StoreError::unavailable)?;
+            .map_err(StoreError::unavailable("UpdateItem"))?;
         let corrupt =
             || StoreError::Corrupt { kind: "counter", cause: "attempts is not a number".to_owned() };
         let attempts = answer.attributes.unwrap_or_default().remove("attempts").ok_or_else(corrupt)?;
@@ -74,11 +73,10 @@ impl TenantStore {
             .await;
         match answer {
             Ok(_) => Ok(()),
-            Err(SdkError::ServiceError(refusal)) => match refusal.into_err() {
-                UpdateItemError::ConditionalCheckFailedException(_) => Ok(()),
-                other => Err(StoreError::unavailable(other)),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(StoreError::unavailable("UpdateItem")(error)),
             },
-            Err(other) => Err(StoreError::unavailable(other)),
         }
     }
 
@@ -102,7 +100,7 @@ impl TenantStore {
             .set_item(Some(written))
             .send()
             .await
-            .map_err(StoreError::unavailable)?;
+            .map_err(StoreError::unavailable("PutItem"))?;
         Ok(())
     }
 }
