@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -40,6 +41,7 @@ pub struct Life {
 
 #[derive(Debug, Default)]
 struct State {
+    process: Option<Pid>,
     current: Option<Current>,
     served: u64,
     extensions: HashMap<String, Extension>,
@@ -106,11 +108,17 @@ impl Instance {
         });
     }
 
+    /// The new process has this id.
+    pub fn process_is(&self, process: Option<Pid>) {
+        self.lock().process = process;
+    }
+
     /// The process has gone; whatever it was doing ends with `outcome`. Tells how many invocations it had served.
     pub fn process_ended(&self, outcome: impl FnOnce(&str) -> Outcome) -> u64 {
         let (current, served) = {
             let mut state = self.lock();
             state.extensions.clear();
+            state.process = None;
             (state.current.take(), state.served)
         };
         self.life.send_modify(|life| {
@@ -165,7 +173,7 @@ impl Instance {
 
     fn begin(&self, invocation: Invocation, process: u64) -> Option<Begun> {
         let mut state = self.lock();
-        if self.life.borrow().process != process {
+        if self.life.borrow().process != process || state.process.is_some_and(has_exited) {
             self.function.queue.put_back(invocation);
             return None;
         }
@@ -241,4 +249,10 @@ impl Instance {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a child has ended, though nobody has waited for it yet: an event given to its last poll would be lost.
+fn has_exited(process: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(process), options), Ok(None))
 }

@@ -74,10 +74,13 @@ pub async fn supervise(instance: Arc<Instance>, program: Program, log: Log, mut 
         }
         instance.process_starts();
         let reason = match spawn(&program, &log) {
-            Ok(child) => match attend(&instance, child, &mut stop).await {
-                Ended::Stopped => return,
-                Ended::Restart(reason) => reason,
-            },
+            Ok(child) => {
+                instance.process_is(pid_of(&child));
+                match attend(&instance, child, &mut stop).await {
+                    Ended::Stopped => return,
+                    Ended::Restart(reason) => reason,
+                }
+            }
             Err(error) => Reason::new(format!("cannot be started ({}): {error}", program.path.display())),
         };
         if reason.interrupted {
@@ -148,8 +151,7 @@ async fn attend(instance: &Instance, mut child: Child, stop: &mut watch::Receive
 async fn terminate(instance: &Instance, child: &mut Child) {
     let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
     instance.announce_shutdown(clock::now_millis().saturating_add(grace_ms));
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
+    if let Some(pid) = pid_of(child) {
         // Not yet waited for, so the id is still this child's.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
@@ -159,6 +161,10 @@ async fn terminate(instance: &Instance, child: &mut Child) {
     instance.process_ended(|id| {
         Outcome::failed(Some("Runtime.ExitError"), &format!("RequestId: {id} Error: the stack is stopping"))
     });
+}
+
+fn pid_of(child: &Child) -> Option<rustix::process::Pid> {
+    child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
 }
 
 /// Done when the stack stops, or has gone without a word.

@@ -65,6 +65,8 @@ async fn idle_process_that_is_killed_costs_nothing() {
         let pid = world.quick("pid").await.json().as_i64().unwrap();
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        let id = u64::try_from(pid.as_raw_nonzero().get()).unwrap();
+        eventually("it is dead", || !runs(id)).await;
         assert_eq!(world.quick("pid").await.status, StatusCode::OK);
     }
     world.stop().await;
