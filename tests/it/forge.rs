@@ -12,6 +12,9 @@ use leasehold_tests::tenant::Tenant;
 use leasehold_tests::token::Jwt;
 use serde_json::{Value, json};
 
+/// The embedded KMS wants to see credentials and checks none.
+const SCOPE: &str = "Credential=local/20260101/eu-west-1/kms/aws4_request";
+
 /// Signs in the name of one tenant.
 pub struct Forger {
     tenant: Tenant,
@@ -42,6 +45,8 @@ impl Forger {
         });
         let reply = Call::post(&self.kms)
             .header("x-amz-target", "TrentService.Sign")
+            .header("x-amz-date", "20260101T000000Z")
+            .header("authorization", format!("AWS4-HMAC-SHA256 {SCOPE}, SignedHeaders=host, Signature=00"))
             .body("application/x-amz-json-1.1", body.to_string())
             .send(&self.tenant.http)
             .await

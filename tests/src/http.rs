@@ -199,7 +199,10 @@ impl Reply {
     pub fn error(&self) -> String {
         self.json().get("error").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
+}
 
+#[expect(clippy::return_self_not_must_use, reason = "assertions; what they return is there to go on with")]
+impl Reply {
     /// Requires a status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
@@ -251,9 +254,18 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
         drop(stream.write_all(bytes).await);
         let mut answer = Vec::new();
         let mut chunk = [0; 4096];
-        while let Ok(read) = stream.read(&mut chunk).await {
-            answer.extend_from_slice(&chunk[..read]);
-            if read == 0 || complete(&answer) {
+        let mut patience = Duration::from_secs(1);
+        loop {
+            match tokio::time::timeout(patience, stream.read(&mut chunk)).await {
+                Ok(Ok(read)) if read > 0 => answer.extend_from_slice(&chunk[..read]),
+                Ok(_) => break,
+                Err(_) => {
+                    // It waits for more: there is none.
+                    drop(stream.shutdown().await);
+                    patience = LIMIT;
+                }
+            }
+            if complete(&answer) {
                 break;
             }
         }

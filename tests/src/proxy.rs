@@ -354,12 +354,9 @@ fn note(
 
 /// Every string in a DynamoDB attribute value that looks like a partition key of the table.
 fn collect_partitions(value: &Value, found: &mut Vec<String>) {
+    let of_the_table = |text: &str| text.starts_with("T#") || text.starts_with("TENANTS#");
     match value {
-        Value::String(text) if text.starts_with("T#") || text.starts_with("TENANTS#") => {
-            if !found.contains(text) {
-                found.push(text.clone());
-            }
-        }
+        Value::String(text) if of_the_table(text) && !found.contains(text) => found.push(text.clone()),
         Value::Array(items) => items.iter().for_each(|item| collect_partitions(item, found)),
         Value::Object(members) => members.values().for_each(|member| collect_partitions(member, found)),
         _ => {}

@@ -21,7 +21,7 @@ use crate::process;
 use crate::proxy::Proxy;
 use crate::settings;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a stack is to be started.
@@ -293,7 +293,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let group = i64::from(self.child.id());
-        process::signal("TERM", -group);
+        process::signal("TERM", group);
         let deadline = Instant::now() + GONE_WITHIN;
         while process::group_runs(self.child.id()) && Instant::now() < deadline {
             sleep(Duration::from_millis(5));
@@ -314,7 +314,7 @@ pub fn shared() -> &'static Stack {
 
 /// A program that waits for its standard input to close and then ends the process group.
 fn watch(group: u32) -> Child {
-    let script = "cat >/dev/null; kill -s TERM -- -$1 2>/dev/null; \
+    let script = "cat >/dev/null; kill -s TERM $1 2>/dev/null; \
         for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do \
         kill -s 0 -- -$1 2>/dev/null || exit 0; sleep 0.1; done; kill -s KILL -- -$1 2>/dev/null";
     Command::new("sh")

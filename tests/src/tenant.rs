@@ -35,7 +35,8 @@ pub struct Tenant {
     pub secret: String,
     /// The client for HTTP.
     pub http: Http,
-    base: String,
+    /// The URL under which its routes lie.
+    pub base: String,
 }
 
 /// A tenant id that no other test has.

@@ -13,7 +13,7 @@ struct World {
     stack: Stack,
 }
 
-async fn world() -> World {
+fn world() -> World {
     let proxy = Proxy::start();
     let stack = Setup::default().instances(2).through(&proxy).start();
     World { proxy, stack }
@@ -50,7 +50,7 @@ async fn persist(tenant: &Tenant, token: &str, tries: usize) -> Session {
 
 #[tokio::test]
 async fn a_fault_that_does_not_last_costs_nothing() {
-    let world = world().await;
+    let world = world();
     let tenant = Tenant::create(&world.stack).await;
     let write = write_operation(&world, &tenant).await;
     let table = [
@@ -96,7 +96,7 @@ async fn a_fault_that_does_not_last_costs_nothing() {
 
 #[tokio::test]
 async fn our_own_landed_write_is_not_taken_for_a_replay() {
-    let world = world().await;
+    let world = world();
     let tenant = Tenant::create(&world.stack).await;
     let write = write_operation(&world, &tenant).await;
     let session = tenant.login().await;
@@ -109,7 +109,7 @@ async fn our_own_landed_write_is_not_taken_for_a_replay() {
 
 #[tokio::test]
 async fn an_outage_of_the_table_is_503_and_spends_no_token() {
-    let world = world().await;
+    let world = world();
     let tenant = Tenant::create(&world.stack).await;
     let write = write_operation(&world, &tenant).await;
     let mut session = tenant.login().await;
@@ -140,7 +140,7 @@ async fn an_outage_of_the_table_is_503_and_spends_no_token() {
 
 #[tokio::test]
 async fn an_outage_of_kms_is_503_and_spends_no_token() {
-    let world = world().await;
+    let world = world();
     let tenant = Tenant::create(&world.stack).await;
     let mut session = tenant.login().await;
     for name in [
@@ -164,7 +164,7 @@ async fn an_outage_of_kms_is_503_and_spends_no_token() {
 
 #[tokio::test]
 async fn a_reply_lost_on_a_replay_is_no_harm_either() {
-    let world = world().await;
+    let world = world();
     let tenant = Tenant::create(&world.stack).await;
     let write = write_operation(&world, &tenant).await;
     let first = tenant.login().await;
@@ -186,7 +186,7 @@ async fn a_reply_lost_on_a_replay_is_no_harm_either() {
 
 #[tokio::test]
 async fn a_confirmation_that_fails_is_never_the_clients_trouble() {
-    let world = world().await;
+    let world = world();
     let tenant = Tenant::create(&world.stack).await;
     let write = write_operation(&world, &tenant).await;
     let mut session = tenant.rotate(&tenant.login().await.refresh).await;
@@ -222,7 +222,7 @@ async fn a_request_that_takes_too_long_ends_with_503_before_the_deadline_and_the
 /// A third of all AWS calls fails in some way; the client does what clients do. Nobody may lose a session.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_session_is_lost_while_a_third_of_all_calls_fails() {
-    let world = world().await;
+    let world = world();
     let tenants = [Tenant::create(&world.stack).await, Tenant::create(&world.stack).await];
     let mut sessions = Vec::new();
     for i in 0..6 {

@@ -99,7 +99,7 @@ async fn a_request_that_is_not_one_is_refused_and_spends_nothing() {
     let grant = ("grant_type", "refresh_token");
     let client = ("client_id", APP);
     let refresh = ("refresh_token", token);
-    let table: [(&str, Vec<(&str, &str)>, u16, &str); 11] = [
+    let table = [
         ("no grant type", vec![client, refresh], 400, "invalid_request"),
         ("an empty grant type", vec![("grant_type", ""), client, refresh], 400, "invalid_request"),
         (

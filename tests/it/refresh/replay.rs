@@ -4,7 +4,11 @@ use leasehold_tests::http::Call;
 use leasehold_tests::proxy::{Action, Proxy, Rule};
 use leasehold_tests::stack::{Setup, shared};
 use leasehold_tests::tenant::{APP, BACKEND, Tenant};
+use leasehold_tests::token::RefreshToken;
 use serde_json::json;
+
+/// A change that no client makes.
+type Tamper = fn(&mut RefreshToken);
 
 #[tokio::test]
 async fn a_retry_after_a_lost_reply_gets_the_same_successor() {
@@ -131,7 +135,7 @@ async fn a_tampered_token_of_the_right_family_changes_nothing() {
     let first = tenant.login().await;
     let second = tenant.rotate(&first.refresh).await;
     let good = second.token();
-    let table: [(&str, fn(&mut leasehold_tests::token::RefreshToken)); 9] = [
+    let table: [(&str, Tamper); 9] = [
         ("a wrong secret", |t| t.secret[31] ^= 1),
         ("a generation above the current one", |t| t.generation += 1),
         ("the highest generation there is", |t| t.generation = u32::MAX),

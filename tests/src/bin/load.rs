@@ -61,7 +61,9 @@ impl Measured {
     fn print(mut self, route: &str, connections: usize) -> f64 {
         self.latencies.sort_unstable();
         let count = self.latencies.len();
-        let at = |percent: usize| self.latencies.get(count * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e3);
+        let at = |percent: usize| {
+            self.latencies.get(count * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e3)
+        };
         #[expect(clippy::cast_precision_loss, reason = "counts of requests are small")]
         let requests = count as f64;
         println!(
@@ -173,7 +175,10 @@ async fn share_of_hashing(with_hash_ms: f64, time: Duration) {
         })
     });
     let without_ms = measured.await.print("login (hash of 256 KiB)", 1);
-    println!("\nOf a login's {with_hash_ms:.1} ms at one connection, {:.0} % are not argon2id.", 100.0 * without_ms / with_hash_ms);
+    println!(
+        "\nOf a login's {with_hash_ms:.1} ms at one connection, {:.0} % are not argon2id.",
+        100.0 * without_ms / with_hash_ms
+    );
 }
 
 /// Counts the AWS calls of each route at a proxy.
@@ -190,7 +195,8 @@ async fn aws_calls() {
     let mark = proxy.mark();
     tenant.login().await;
     print("login, unknown device", mark);
-    let device = json!({ "client_id": APP, "username": "user0", "password": PASSWORD, "device": "phone-7f3a" });
+    let device =
+        json!({ "client_id": APP, "username": "user0", "password": PASSWORD, "device": "phone-7f3a" });
     tenant.add_user(&stack, "user0", PASSWORD).await;
     let sign_in = || Call::post(tenant.url("/login")).json(&device).send(&tenant.http);
     sign_in().await.expect(200);
