@@ -207,6 +207,11 @@ mod tests {
             (with("device", json!("x".repeat(129))), Code::InvalidRequest, "a device that is too long"),
             (with("device", json!("a\nb")), Code::InvalidRequest, "a device that would break a line"),
             (with("scope", json!("re\"ad")), Code::InvalidScope, "a scope that is none"),
+            (
+                json!(["shop", null, "ada", "words", null, null, null]),
+                Code::InvalidRequest,
+                "an array, in order",
+            ),
             (json!([]), Code::InvalidRequest, "no object"),
             (json!("x"), Code::InvalidRequest, "a text"),
         ] {

@@ -70,7 +70,7 @@ pub fn form(call: &Call) -> Result<Form, Refusal> {
     Ok(Form(parameters))
 }
 
-/// Reads JSON. Members that the type does not have are passed over, repeated ones refused.
+/// Reads a JSON object. Members that the type does not have are passed over, repeated ones refused.
 ///
 /// # Errors
 /// When the body is not JSON of that type.
@@ -78,8 +78,12 @@ pub fn json<T: DeserializeOwned>(call: &Call) -> Result<T, Refusal> {
     if kind(call)? != Kind::Json {
         return Err(unsupported());
     }
-    serde_json::from_slice(call.body.expose())
-        .map_err(|_| Refusal::invalid_request("The body is not JSON of the expected form."))
+    let malformed = || Refusal::invalid_request("The body is not JSON of the expected form.");
+    // Serde would take an array for an object with its members in order.
+    if call.body.expose().trim_ascii_start().first() != Some(&b'{') {
+        return Err(malformed());
+    }
+    serde_json::from_slice(call.body.expose()).map_err(|_| malformed())
 }
 
 fn unsupported() -> Refusal {
