@@ -5,6 +5,8 @@ use leasehold_tests::proxy::{Proxy, Seen};
 use leasehold_tests::stack::{Setup, Stack};
 use leasehold_tests::tenant::{PASSWORD, Tenant, USER};
 
+use crate::support::report;
+
 struct World {
     proxy: Proxy,
     _stack: Stack,
@@ -81,7 +83,7 @@ async fn a_login_takes_a_fixed_number_of_calls_however_many_sessions_and_users_t
         counts.push(seen.len());
     }
     let (least, most) = (counts.iter().min(), counts.iter().max());
-    println!("AWS calls of a login: {counts:?}");
+    report(&[format!("AWS calls of a login: {counts:?}")]);
     assert!(most <= Some(&10) && least >= Some(&4), "{counts:?}");
     assert!(counts[11] <= counts[0], "no growth with sessions: {counts:?}");
 }

@@ -11,6 +11,8 @@ use leasehold_tests::tenant::{
 };
 use serde_json::{Value, json};
 
+use crate::support::report;
+
 struct World {
     proxy: Proxy,
     stack: Stack,
@@ -22,10 +24,26 @@ fn world() -> World {
     World { proxy, stack }
 }
 
-/// One row of the printed table.
-fn row(what: &str, index: usize, operation: &str, action: &Action, first: &str, then: &str) {
-    let when = if *action == Action::KillBefore { "before" } else { "after" };
-    println!("{what:<16} {when:<6} call {index:>2} {operation:<20} first answer {first:<12} then {then}");
+/// The table of results, printed when its test has passed.
+struct Results {
+    what: &'static str,
+    rows: Vec<String>,
+}
+
+impl Results {
+    fn of(what: &'static str) -> Self {
+        Self { what, rows: vec![format!("{what}: kill -9 of the function, then the client comes again")] }
+    }
+
+    fn row(&mut self, index: usize, operation: &str, action: &Action, first: &str, then: &str) {
+        let when = if *action == Action::KillBefore { "before" } else { "after" };
+        let row = format!("{} | {when:<6} call {index:>2} {operation:<18} | {first:<4} | {then}", self.what);
+        self.rows.push(row);
+    }
+
+    fn print(&self) {
+        report(&self.rows);
+    }
 }
 
 /// Sends a call until it gets something else than our own trouble. What a killed function leaves behind must look like
@@ -69,18 +87,20 @@ async fn a_refresh_killed_anywhere_loses_no_session_and_forks_none() {
     })
     .await;
     assert_eq!(calls.len(), 3, "{calls:?}");
+    let mut results = Results::of("refresh");
     for (index, operation, action) in matrix(&calls) {
         let session = tenant.login().await;
         world.proxy.inject(Rule::any(action.clone()).nth(index));
         let (first, reply) = persist(&tenant.http, &tenant.refresh_call(&session.refresh)).await;
         world.proxy.heal();
-        row("refresh", index, &operation, &action, &first, &reply.status.to_string());
+        results.row(index, &operation, &action, &first, &reply.status.to_string());
         let next = Session::from_reply(&reply.expect(200));
         assert_eq!(next.token().generation, session.token().generation + 1);
         assert_eq!(tenant.rotate(&session.refresh).await.refresh, next.refresh, "one lineage");
         let third = tenant.rotate(&next.refresh).await;
         assert_eq!(third.token().generation, session.token().generation + 2);
     }
+    results.print();
 }
 
 #[tokio::test]
@@ -93,16 +113,18 @@ async fn a_replay_killed_anywhere_loses_no_session() {
         tenant.rotate(&held.refresh).await;
     })
     .await;
+    let mut results = Results::of("replay");
     for (index, operation, action) in matrix(&calls) {
         let held = tenant.login().await;
         let lost = tenant.rotate(&held.refresh).await;
         world.proxy.inject(Rule::any(action.clone()).nth(index));
         let (first, reply) = persist(&tenant.http, &tenant.refresh_call(&held.refresh)).await;
         world.proxy.heal();
-        row("replay", index, &operation, &action, &first, &reply.status.to_string());
+        results.row(index, &operation, &action, &first, &reply.status.to_string());
         assert_eq!(Session::from_reply(&reply.expect(200)).refresh, lost.refresh);
         tenant.rotate(&lost.refresh).await;
     }
+    results.print();
 }
 
 #[tokio::test]
@@ -116,12 +138,13 @@ async fn a_login_killed_anywhere_works_the_next_time() {
     .await;
     let login = Call::post(tenant.url("/login"))
         .json(&json!({"client_id": APP, "username": USER, "password": PASSWORD}));
+    let mut results = Results::of("login");
     for (index, operation, action) in matrix(&calls) {
         let other = tenant.login().await;
         world.proxy.inject(Rule::any(action.clone()).nth(index));
         let (first, reply) = persist(&tenant.http, &login).await;
         world.proxy.heal();
-        row("login", index, &operation, &action, &first, &reply.status.to_string());
+        results.row(index, &operation, &action, &first, &reply.status.to_string());
         let session = Session::from_reply(&reply.expect(200));
         let session = tenant.rotate(&session.refresh).await;
         tenant.sessions(&session.access).await.expect(200);
@@ -130,6 +153,7 @@ async fn a_login_killed_anywhere_works_the_next_time() {
         let listed = tenant.sessions(&session.access).await.json();
         assert!(listed["sessions"].as_array().is_some_and(|list| list.len() <= 20), "{listed}");
     }
+    results.print();
 }
 
 #[tokio::test]
@@ -141,6 +165,7 @@ async fn a_revocation_killed_anywhere_holds_once_it_is_answered() {
         tenant.revoke(&session.refresh).await.expect(200);
     })
     .await;
+    let mut results = Results::of("revoke");
     for (index, operation, action) in matrix(&calls) {
         let (session, other) = (tenant.login().await, tenant.login().await);
         let revoke =
@@ -148,11 +173,12 @@ async fn a_revocation_killed_anywhere_holds_once_it_is_answered() {
         world.proxy.inject(Rule::any(action.clone()).nth(index));
         let (first, reply) = persist(&tenant.http, &revoke).await;
         world.proxy.heal();
-        row("revoke", index, &operation, &action, &first, &reply.status.to_string());
+        results.row(index, &operation, &action, &first, &reply.status.to_string());
         reply.expect(200);
         tenant.refuses(&session.refresh).await;
         tenant.rotate(&other.refresh).await;
     }
+    results.print();
 }
 
 #[tokio::test]
@@ -164,6 +190,7 @@ async fn a_change_of_password_killed_anywhere_leaves_exactly_one_password() {
         tenant.change_password(USER, passwords[1], passwords[0]).await.expect(204);
     })
     .await;
+    let mut results = Results::of("password");
     for (index, operation, action) in matrix(&calls) {
         let [current, new] = passwords;
         let session = Session::from_reply(&tenant.login_as(USER, current).await.expect(200));
@@ -172,7 +199,7 @@ async fn a_change_of_password_killed_anywhere_leaves_exactly_one_password() {
         world.proxy.inject(Rule::any(action.clone()).nth(index));
         let (first, reply) = persist(&tenant.http, &change).await;
         world.proxy.heal();
-        row("password", index, &operation, &action, &first, &reply.status.to_string());
+        results.row(index, &operation, &action, &first, &reply.status.to_string());
         // 401: the change had landed, and the old password is no longer the current one.
         assert!(matches!(reply.status, 204 | 401), "{reply}");
         tenant.login_as(USER, new).await.expect(200);
@@ -180,6 +207,7 @@ async fn a_change_of_password_killed_anywhere_leaves_exactly_one_password() {
         tenant.refuses(&session.refresh).await;
         passwords = [new, current];
     }
+    results.print();
 }
 
 #[tokio::test]
@@ -190,7 +218,7 @@ async fn a_tenants_creation_killed_anywhere_leaves_a_whole_tenant_or_none() {
         world.stack.operator(&http, &create_command(&fresh_name(), "ES256", &json!({}))).await;
     })
     .await;
-    println!("tenant.create makes {calls:?}");
+    let mut results = Results::of("tenant.create");
     for (index, operation, action) in matrix(&calls) {
         let name = fresh_name();
         let command = create_command(&name, "ES256", &json!({}));
@@ -207,7 +235,7 @@ async fn a_tenants_creation_killed_anywhere_leaves_a_whole_tenant_or_none() {
             .await;
         assert!(matches!((keys.status, login.status), (200, 200) | (404, 401)), "half made: {keys} {login}");
         let answer = created(&world, &http, &command).await;
-        row("tenant.create", index, &operation, &action, &first, &answer);
+        results.row(index, &operation, &action, &first, &answer);
         let keys = Call::get(format!("{url}/.well-known/jwks.json")).send(&http).await.expect(200).json();
         assert_eq!(keys["keys"].as_array().map(Vec::len), Some(1), "{keys}");
         let admin = json!({"client_id": APP, "username": ADMIN, "password": ADMIN_PASSWORD});
@@ -215,6 +243,7 @@ async fn a_tenants_creation_killed_anywhere_leaves_a_whole_tenant_or_none() {
         let refresh = json!({"client_id": APP, "refresh_token": admin.string("refresh_token")});
         Call::post(format!("{url}/refresh")).json(&refresh).send(&http).await.expect(200);
     }
+    results.print();
 }
 
 /// Runs a command until the operator function answers; `ok` or the code of its refusal.

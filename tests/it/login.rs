@@ -6,10 +6,12 @@ use leasehold_tests::clock::now;
 use leasehold_tests::http::{Call, Reply};
 use leasehold_tests::proxy::Proxy;
 use leasehold_tests::stack::{Setup, Stack, shared};
-use leasehold_tests::tenant::{API, APP, BACKEND, PASSWORD, Session, Tenant, USER, fresh_name};
+use leasehold_tests::tenant::{
+    ADMIN, ADMIN_PASSWORD, API, APP, BACKEND, PASSWORD, Session, Tenant, USER, fresh_name,
+};
 use serde_json::{Value, json};
 
-use crate::support::{minutes, timed, together};
+use crate::support::{minutes, report, timed, together};
 
 async fn login(tenant: &Tenant, body: &Value) -> Reply {
     Call::post(tenant.url("/login")).json(body).send(&tenant.http).await
@@ -154,7 +156,9 @@ async fn an_unknown_user_costs_as_much_time_as_a_wrong_password() {
         }
     }
     let [wrong, unknown, right] = best;
-    println!("fastest of 8 in microseconds: wrong password {wrong}, unknown user {unknown}, right {right}");
+    report(&[format!(
+        "login, fastest of 8 in µs: wrong password {wrong}, unknown user {unknown}, right {right}"
+    )]);
     assert!(unknown * 10 > wrong * 7 && wrong * 10 > unknown * 7, "wrong {wrong}, unknown {unknown}");
     assert!(wrong > 5000, "the deployed hash is no cheap one: {wrong} µs");
     let stored = leasehold_tests::table::Table::open(&stack.endpoint("dynamodb"), &tenant.http).await;
@@ -363,4 +367,25 @@ async fn an_unknown_name_is_throttled_like_a_known_one() {
     }
     assert_eq!(known, unknown);
     assert_eq!(known.last(), Some(&429));
+}
+
+#[tokio::test]
+async fn the_admin_client_is_for_admins_and_its_tokens_open_no_user_route() {
+    let tenant = Tenant::create(shared()).await;
+    let body = |user: &str, password: &str| json!({"client_id": "leasehold-admin", "username": user, "password": password});
+    let admin = Session::from_reply(&login(&tenant, &body(ADMIN, ADMIN_PASSWORD)).await.expect(200));
+    let audience = admin.jwt().claims["aud"].to_string();
+    assert!(audience.contains(&format!("{}/admin", tenant.issuer)) && !audience.contains(API), "{audience}");
+    tenant.sessions(&admin.access).await.expect(401);
+    login(&tenant, &body(USER, PASSWORD)).await.expect_error(403, "access_denied");
+    login(&tenant, &body(USER, "wrong password, long enough")).await.expect_error(401, "invalid_credentials");
+    // A token of the admin client is worth nothing at another client, nor the other way round.
+    tenant.refuses(&admin.refresh).await;
+    let plain = tenant.login().await;
+    Call::post(tenant.url("/refresh"))
+        .json(&json!({"client_id": "leasehold-admin", "refresh_token": plain.refresh}))
+        .send(&tenant.http)
+        .await
+        .expect_error(400, "invalid_grant");
+    tenant.rotate(&plain.refresh).await;
 }

@@ -2,8 +2,10 @@
 
 mod agreement;
 mod aws_calls;
+mod cors;
 mod crash;
 mod dead_port;
+mod epochs;
 mod forge;
 mod hostile;
 mod jwks;
@@ -11,6 +13,7 @@ mod kms_outage;
 mod layering;
 mod login;
 mod operator;
+mod outage;
 mod password;
 mod refresh;
 mod restart;
@@ -20,3 +23,4 @@ mod sessions;
 mod support;
 mod template;
 mod tenancy;
+mod world;

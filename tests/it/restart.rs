@@ -171,3 +171,20 @@ async fn a_seeded_stack_writes_down_what_scripts_need() {
     let again = setup.start();
     assert_eq!(again.seed()["tenants"], seed["tenants"]);
 }
+
+#[tokio::test]
+async fn the_example_tenants_take_another_policy_from_a_file() {
+    let data = fresh_folder();
+    std::fs::create_dir_all(&data).expect("a folder");
+    let file = data.join("policy.json");
+    std::fs::write(&file, r#"{"access_token_seconds": 33, "idle_seconds": 44}"#).expect("a file");
+    let stack = Setup::default().data(&data).policy(&file).seed().start();
+    let tenant = &stack.seed()["tenants"]["globex"];
+    let user = &tenant["users"][0];
+    let login = serde_json::json!({
+        "client_id": tenant["client_id"], "username": user["username"], "password": user["password"],
+    });
+    let url = format!("{}/t/globex/login", stack.base_url());
+    let reply = Call::post(url).json(&login).send(&Http::new()).await.expect(200);
+    assert_eq!((reply.number("expires_in"), reply.number("refresh_token_expires_in")), (33, 44));
+}

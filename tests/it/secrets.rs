@@ -13,7 +13,7 @@ use leasehold_tests::tenant::{ADMIN, ADMIN_PASSWORD, APP, BACKEND, PASSWORD, Ses
 use leasehold_tests::token::{RefreshToken, hex};
 use serde_json::{Value, json};
 
-use crate::support::together;
+use crate::support::{report, together};
 
 const NEW_PASSWORD: &str = "copper-Nebula 9 ticket";
 const MISTYPED: &str = "tidal-Lantern 7 quarz!";
@@ -219,7 +219,8 @@ async fn nothing_in_a_dump_of_the_table_redeems_anything() {
         forms(value, &mut candidates);
     }
     let candidates: Vec<String> = candidates.into_iter().collect();
-    println!("{} values of {} items tried as seven credentials", candidates.len(), items.len());
+    let counts = (candidates.len(), items.len());
+    report(&[format!("{} forms of the values of {} items tried as seven credentials", counts.0, counts.1)]);
     assert!(candidates.len() > 50, "the dump is there");
     let redeemed = together(candidates.len().min(6), |lane| {
         let (tenant, candidates) = (tenant.clone(), candidates.clone());
@@ -288,7 +289,7 @@ async fn no_token_can_be_put_together_from_what_is_stored() {
             tokens.push(RefreshToken { proof, generation, secret: [0; 32], ..good.clone() }.encode());
         }
     }
-    println!("{} tokens put together from {} values", tokens.len(), bytes.len());
+    report(&[format!("{} tokens put together from {} stored values", tokens.len(), bytes.len())]);
     let redeemed = together(6, |lane| {
         let (tenant, tokens) = (tenant.clone(), tokens.clone());
         async move {

@@ -223,7 +223,7 @@ async fn a_token_that_the_service_would_not_issue_is_refused_though_its_signatur
         ("an expiry long past", set("exp", json!(exp - 100_000))),
         ("an expiry as text", set("exp", json!(exp.to_string()))),
         ("an expiry with a fraction", set("exp", json!(1e300))),
-        ("an expiry that overflows", set("exp", json!(u64::MAX))),
+        ("an expiry before all time", set("exp", json!(-1))),
         ("no expiry", without("exp")),
         ("a beginning in the future", set("nbf", json!(exp))),
         ("a beginning as text", set("nbf", json!("0"))),

@@ -1,6 +1,7 @@
 //! What several modules need and what is too particular for the harness.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -65,4 +66,10 @@ pub const fn minutes(n: u64) -> Duration {
 
 pub const fn days(n: u64) -> Duration {
     Duration::from_secs(n * 86_400)
+}
+
+/// Prints measured results also when the test passes: `cargo test` shows what `println!` says of failures only.
+pub fn report(lines: &[String]) {
+    // Nobody may be listening, and then there is nobody to tell.
+    drop(writeln!(std::io::stderr(), "\n{}", lines.join("\n")));
 }

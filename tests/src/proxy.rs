@@ -188,6 +188,11 @@ impl Proxy {
         }
     }
 
+    /// How many calls have been held since the start.
+    pub fn held(&self) -> usize {
+        lock(&self.state).held
+    }
+
     /// Returns once `n` calls have been held since the start.
     pub async fn until_held(&self, n: usize) {
         for _ in 0..2000 {

@@ -29,6 +29,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Setup {
     data: Option<PathBuf>,
     port: u16,
+    policy: Option<PathBuf>,
     instances: u32,
     seed: bool,
     fixed: Option<(u16, u16)>,
@@ -49,6 +50,7 @@ impl Default for Setup {
         Self {
             data: None,
             port: 0,
+            policy: None,
             instances: 1,
             seed: false,
             fixed: None,
@@ -79,6 +81,13 @@ impl Setup {
     #[must_use]
     pub fn data(mut self, folder: &Path) -> Self {
         self.data = Some(folder.to_owned());
+        self
+    }
+
+    /// Gives the example tenants the policy in this file.
+    #[must_use]
+    pub fn policy(mut self, file: &Path) -> Self {
+        self.policy = Some(file.to_owned());
         self
     }
 
@@ -169,6 +178,9 @@ impl Setup {
         command.arg("--schedule-seconds").arg(self.schedule_seconds.to_string());
         if !self.seed {
             command.arg("--no-seed");
+        }
+        if let Some(policy) = &self.policy {
+            command.arg("--policy").arg(policy);
         }
         if let Some((dynamodb, kms)) = &self.functions {
             command.args(["--functions-dynamodb-url", dynamodb, "--functions-kms-url", kms]);

@@ -7,7 +7,7 @@ use leasehold_tests::stack::{Stack, shared};
 use leasehold_tests::tenant::{PASSWORD, Session, Tenant, USER};
 use serde_json::json;
 
-use crate::support::together;
+use crate::support::{report, together};
 
 /// Rounds of the big race: 40 every day, `ROUNDS=200` for the record.
 fn rounds() -> usize {
@@ -37,7 +37,7 @@ async fn a_hundred_callers_of_one_token_get_one_successor() {
         session = Session::from_reply(&answers[0]);
         assert_eq!(session.token().generation, before.generation + 1, "round {round}");
     }
-    println!("{} rounds of 100 callers: {:?}", rounds(), begin.elapsed());
+    report(&[format!("{} rounds of 100 callers, one successor each: {:?}", rounds(), begin.elapsed())]);
 }
 
 /// Presents a token five times while `end` ends the session; afterwards nothing that anybody holds may be good.

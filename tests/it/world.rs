@@ -1,0 +1,181 @@
+//! Two tenants, and for every route a call that works: the control of the tenancy matrix and of the outage matrix.
+
+use leasehold_tests::http::{Call, fail};
+use leasehold_tests::stack::Stack;
+use leasehold_tests::tenant::{APP, BACKEND, PASSWORD, Session, Tenant, USER};
+use serde_json::json;
+
+/// One attempt with a credential of the other tenant.
+pub struct Attempt {
+    pub what: &'static str,
+    pub call: Call,
+    pub allowed: &'static [u16],
+}
+
+/// A route's attempts, and the call of the tenant's own that has to work.
+pub struct Row {
+    pub attempts: Vec<Attempt>,
+    pub control: Call,
+    pub status: u16,
+}
+
+/// Here is where the calls go; there is the tenant whose credentials are tried.
+pub struct World {
+    base: String,
+    pub here: Tenant,
+    pub there: Tenant,
+    pub mine: Session,
+    pub theirs: Session,
+    pub backend_there: Session,
+    pub end_here: Session,
+}
+
+impl World {
+    /// Two fresh tenants on a stack.
+    pub async fn new(stack: &Stack) -> Self {
+        let (here, there) = (Tenant::create(stack).await, Tenant::create(stack).await);
+        // The other tenant's user has a name that is taken here too, with another password.
+        there.add_user(stack, "theo", "lagoon-Hammer 8 violet").await;
+        here.add_user(stack, "theo", "meadow-Anchor 1 copper").await;
+        Self {
+            mine: here.login().await,
+            end_here: here.login().await,
+            theirs: there.login().await,
+            backend_there: there.login_backend().await,
+            base: stack.base_url(),
+            here,
+            there,
+        }
+    }
+
+    fn bearer(&self, method: &str, path: &str, ok: u16) -> Row {
+        let call = |token: &str| Call::new(method, self.here.url(path)).bearer(token);
+        let own = if method == "DELETE" { &self.end_here } else { &self.mine };
+        Row {
+            attempts: vec![
+                Attempt { what: "their access token", call: call(&self.theirs.access), allowed: &[401] },
+                Attempt { what: "their refresh token", call: call(&self.theirs.refresh), allowed: &[401] },
+                Attempt {
+                    what: "their confidential client's",
+                    call: call(&self.backend_there.access),
+                    allowed: &[401],
+                },
+            ],
+            control: call(&own.access),
+            status: ok,
+        }
+    }
+
+    fn public(&self, url: String) -> Row {
+        let with = Call::get(&url).bearer(&self.theirs.access);
+        // A public document: a foreign token changes nothing about it, and the answer speaks of this tenant.
+        Row {
+            attempts: vec![Attempt { what: "their access token", call: with, allowed: &[200] }],
+            control: Call::get(url),
+            status: 200,
+        }
+    }
+
+    /// The row of a route; fails for a route that has none.
+    pub fn row(&self, method: &str, path: &str) -> Row {
+        let own = path.replacen("/t/{tenant}", "", 1);
+        let url = self.here.url(&own);
+        let json = |body: serde_json::Value| Call::post(&url).json(&body);
+        let attempt = |what, call, allowed| Attempt { what, call, allowed };
+        match (method, own.as_str()) {
+            ("OPTIONS", _) => Row { attempts: Vec::new(), control: Call::new("OPTIONS", &url), status: 204 },
+            ("POST", "/login") => {
+                let body =
+                    |password: &str| json!({"client_id": APP, "username": "theo", "password": password});
+                let secret = json!({"client_id": BACKEND, "client_secret": self.there.secret, "username": USER, "password": PASSWORD});
+                Row {
+                    attempts: vec![
+                        attempt("their user's password", json(body("lagoon-Hammer 8 violet")), &[401]),
+                        attempt("their client's secret", json(secret), &[401]),
+                    ],
+                    control: json(body("meadow-Anchor 1 copper")),
+                    status: 200,
+                }
+            }
+            ("POST", "/password") => {
+                let body = |old: &str| json!({"client_id": APP, "username": "theo", "password": old, "new_password": "meadow-Anchor 2 copper"});
+                Row {
+                    attempts: vec![attempt(
+                        "their user's password",
+                        json(body("lagoon-Hammer 8 violet")),
+                        &[401],
+                    )],
+                    control: json(body("meadow-Anchor 1 copper")),
+                    status: 204,
+                }
+            }
+            ("POST", "/token") => {
+                let form = |token: &str| self.here.refresh_call(token);
+                let secret = Call::post(&url).basic(BACKEND, &self.there.secret).form(&[
+                    ("grant_type", "refresh_token"),
+                    ("client_id", BACKEND),
+                    ("refresh_token", &self.backend_there.refresh),
+                ]);
+                Row {
+                    attempts: vec![
+                        attempt("their refresh token", form(&self.theirs.refresh), &[400]),
+                        attempt("their access token", form(&self.theirs.access), &[400]),
+                        attempt("their client's secret", secret, &[401]),
+                    ],
+                    control: form(&self.mine.refresh),
+                    status: 200,
+                }
+            }
+            ("POST", "/refresh") => {
+                let body = |token: &str| json(json!({"client_id": APP, "refresh_token": token}));
+                let mut secret = json!({"client_id": BACKEND, "client_secret": self.there.secret});
+                secret["refresh_token"] = json!(self.backend_there.refresh);
+                Row {
+                    attempts: vec![
+                        attempt("their refresh token", body(&self.theirs.refresh), &[400]),
+                        attempt("their client's secret", json(secret), &[401]),
+                    ],
+                    control: body(&self.mine.refresh),
+                    status: 200,
+                }
+            }
+            ("POST", "/confirm") => {
+                let body = |token: &str| json(json!({"client_id": APP, "refresh_token": token}));
+                Row {
+                    attempts: vec![attempt("their refresh token", body(&self.theirs.refresh), &[204])],
+                    control: body(&self.mine.refresh),
+                    status: 204,
+                }
+            }
+            ("POST", "/revoke") => {
+                let form = |token: &str| Call::post(&url).form(&[("client_id", APP), ("token", token)]);
+                let secret = Call::post(&url)
+                    .basic(BACKEND, &self.there.secret)
+                    .form(&[("client_id", BACKEND), ("token", &self.backend_there.refresh)]);
+                Row {
+                    attempts: vec![
+                        // Answered as any unknown token is; that the session lives is checked below.
+                        attempt("their refresh token", form(&self.theirs.refresh), &[200]),
+                        attempt("their client's secret", secret, &[401]),
+                    ],
+                    control: form(&self.end_here.refresh),
+                    status: 200,
+                }
+            }
+            ("GET", "/sessions") => self.bearer(method, "/sessions", 200),
+            ("DELETE", "/sessions") => self.bearer(method, "/sessions?except=current", 204),
+            ("DELETE", "/sessions/{sid}") => {
+                let mut row = self.bearer(method, &format!("/sessions/{}", self.end_here.sid), 204);
+                let theirs = Call::delete(self.here.url(&format!("/sessions/{}", self.theirs.sid)));
+                row.attempts.push(attempt("their session's id", theirs.bearer(&self.mine.access), &[404]));
+                row
+            }
+            ("GET", "/.well-known/jwks.json" | "/.well-known/openid-configuration") => self.public(url),
+            ("GET", "/.well-known/oauth-authorization-server") => {
+                let path = "/.well-known/oauth-authorization-server/t/";
+                self.public(format!("{}{path}{}", self.base, self.here.name))
+            }
+            _ => fail(&format!("{method} {path} has no row in the tenancy matrix")),
+        }
+    }
+}
