@@ -15,10 +15,9 @@ use leasehold::clock::Timestamp;
 use leasehold::id::{FamilyId, TenantId, UserId};
 use leasehold::keys::{Algorithm, Custody, Key, KeyRing, PublicKey};
 use leasehold::policy::Policy;
-use leasehold::refresh::family::{Fresh, Grant, Presentation, Rotated};
-use leasehold::refresh::proof::Proof;
+use leasehold::refresh::family::{Fresh, Grant, Opening, Presentation, Rotated};
 use leasehold::refresh::{Family, RefreshToken, Replay, present};
-use leasehold::secret::random;
+use leasehold::rest::Rest;
 use leasehold::tenant::{Tenant, TenantStatus};
 use leasehold::token::claims::{AccessClaims, Epochs};
 use leasehold::token::compact::{join, signing_input};
@@ -30,7 +29,17 @@ const ISSUER: &str = "https://auth.example/t/acme";
 
 fn tenant(ring: KeyRing) -> Tenant {
     let id: TenantId = "acme".parse().expect("a tenant id");
-    Tenant { id, status: TenantStatus::Active, epoch: 0, policy: Policy::default(), ring, created_at: NOW, version: 1 }
+    Tenant {
+        id,
+        status: TenantStatus::Active,
+        epoch: 0,
+        policy: Policy::default(),
+        ring,
+        created_at: NOW,
+        version: 1,
+        origins: BTreeSet::new(),
+        rest: Rest::default(),
+    }
 }
 
 fn client() -> Client {
@@ -44,6 +53,7 @@ fn client() -> Client {
         status: ClientStatus::Active,
         created_at: NOW,
         version: 1,
+        rest: Rest::default(),
     }
 }
 
@@ -60,6 +70,7 @@ fn user() -> User {
         epoch: 0,
         created_at: NOW,
         version: 1,
+        rest: Rest::default(),
     }
 }
 
@@ -75,14 +86,15 @@ fn open(tenant: &Tenant, client: &Client, user: &User) -> Rotated {
         tenant_epoch: 0,
         user_epoch: 0,
     };
-    Family::open(grant, FamilyId::generate(), &tenant.policy, &Fresh::draw(), Proof::new(random()), NOW)
+    Family::open(grant, &tenant.policy, Opening::draw(), NOW)
 }
 
 fn refresh(criterion: &mut Criterion) {
     let (tenant, client, user) = (tenant(KeyRing::default()), client(), user());
     let Rotated { family, successor: first } = open(&tenant, &client, &user);
     let text = first.encode();
-    let presentation = |token| Presentation { tenant: &tenant, client: &client, user: Some(&user), token, now: NOW };
+    let presentation =
+        |token| Presentation { tenant: &tenant, client: &client, user: Some(&user), token, now: NOW };
     let mut group = criterion.benchmark_group("refresh");
     group.bench_function("parse a token", |bench| bench.iter(|| RefreshToken::parse(black_box(&text))));
     group.bench_function("decide: current token", |bench| {
@@ -165,6 +177,7 @@ fn access_token(criterion: &mut Criterion) {
             superseded_at: None,
             retire_at: None,
             compromised_at: None,
+            rest: Rest::default(),
         };
         let decoding_key = key.public.decoding_key(algorithm).expect("a key that verifies");
         let tenant = tenant(KeyRing::with_first_key(key));
@@ -176,6 +189,7 @@ fn access_token(criterion: &mut Criterion) {
             client_id: client.id,
             exp: NOW.seconds() + 900,
             iat: NOW.seconds(),
+            nbf: None,
             jti: "00112233445566778899aabbccddeeff".to_owned(),
             scope: "orders:read orders:write".to_owned(),
             sid: FamilyId::generate(),
@@ -191,14 +205,25 @@ fn access_token(criterion: &mut Criterion) {
         let token = join(&input, &signer.sign(input.as_bytes()));
         let signature = token.rsplit('.').next().expect("a signature");
         let mut group = criterion.benchmark_group(format!("access token {}", algorithm.name()));
-        group.bench_function("signing input", |bench| bench.iter(|| signing_input(algorithm, &kid, black_box(&claims))));
+        group.bench_function("signing input", |bench| {
+            bench.iter(|| signing_input(algorithm, &kid, black_box(&claims)))
+        });
         group.bench_function("bare signature check", |bench| {
             bench.iter(|| {
-                jsonwebtoken::crypto::verify(signature, black_box(input.as_bytes()), &decoding_key, algorithm.into())
+                jsonwebtoken::crypto::verify(
+                    signature,
+                    black_box(input.as_bytes()),
+                    &decoding_key,
+                    algorithm.into(),
+                )
             });
         });
-        let verifier =
-            Verifier { tenant: &tenant.id, issuer: ISSUER, ring: &tenant.ring, audience: "https://api.example" };
+        let verifier = Verifier {
+            tenant: &tenant.id,
+            issuer: ISSUER,
+            ring: &tenant.ring,
+            audience: "https://api.example",
+        };
         group.bench_function("verify", |bench| bench.iter(|| verifier.verify(black_box(&token), NOW)));
         group.finish();
     }

@@ -46,13 +46,19 @@ impl App {
             .operation_attempt_timeout(Duration::from_millis(2500))
             .operation_timeout(Duration::from_secs(config.request_deadline_seconds.saturating_sub(1).max(1)))
             .build();
-        let retries = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50));
+        let retries =
+            RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50));
         let app = Self::with_clients(config, &http, &timeouts, &retries);
         tokio::join!(app.store.connect(), app.kms.connect());
         Ok(app)
     }
 
-    fn with_clients(config: Config, http: &SharedHttpClient, timeouts: &TimeoutConfig, retries: &RetryConfig) -> Self {
+    fn with_clients(
+        config: Config,
+        http: &SharedHttpClient,
+        timeouts: &TimeoutConfig,
+        retries: &RetryConfig,
+    ) -> Self {
         let credentials = SharedCredentialsProvider::new(config.aws.credentials.clone());
         let mut dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -78,7 +84,6 @@ impl App {
         let kms = Kms::new(aws_sdk_kms::Client::from_conf(kms.build()), config.stage.clone());
         Self { config, store, kms }
     }
-
 }
 
 /// The function can't be built.

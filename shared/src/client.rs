@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::id::ClientId;
+use crate::rest::Rest;
 use crate::secret::{Secret, same_bytes, sha256};
 
 /// The client through which tenant admins sign in. Every tenant has it; nobody can register another of this name.
@@ -63,6 +64,9 @@ pub struct Client {
     pub created_at: Timestamp,
     /// Raised by every change; every change is conditional on it.
     pub version: u64,
+    /// What a newer release keeps here.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 impl Client {
@@ -79,7 +83,9 @@ impl Client {
             (ClientType::Public, Some(_)) | (ClientType::Confidential, None) => false,
             (ClientType::Confidential, Some(secret)) => {
                 let hash = sha256(secret.expose().as_bytes());
-                self.secret_hashes.iter().fold(false, |found, known| found | same_bytes(known.as_ref(), &hash))
+                self.secret_hashes
+                    .iter()
+                    .fold(false, |found, known| found | same_bytes(known.as_ref(), &hash))
             }
         }
     }
@@ -102,24 +108,38 @@ pub fn new_secret() -> (Secret<String>, Bytes<32>) {
 /// Whether a text is a scope token (RFC 6749 §3.3) of at most 64 characters.
 pub fn is_scope_token(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte == 0x21 || (0x23..=0x5b).contains(&byte) || (0x5d..=0x7e).contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte == 0x21 || (0x23..=0x5b).contains(&byte) || (0x5d..=0x7e).contains(&byte))
 }
 
 /// Whether a text is a web origin (RFC 6454 §6.2) as a browser sends it: `https://host[:port]`, or `http://` for this
 /// machine's own names.
 pub fn is_origin(text: &str) -> bool {
-    let host_of = |rest: &str| {
-        !rest.is_empty()
-            && rest.len() <= 200
-            && rest.bytes().all(|byte| {
-                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]".contains(&byte)
-            })
+    let (secure, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return false,
     };
-    match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
-        (Some(rest), _) => host_of(rest),
-        (None, Some(rest)) => host_of(rest) && (rest.starts_with("localhost") || rest.starts_with("127.0.0.1")),
-        (None, None) => false,
-    }
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !rest.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let number = |port: &str| port.parse::<u16>().is_ok_and(|number| number.to_string() == port);
+    let named = (1..=200).contains(&host.len())
+        && host.split('.').all(|label| {
+            !label.is_empty()
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        });
+    let local = is_local_host(host);
+    port.is_none_or(number) && (local || (secure && named))
+}
+
+/// Whether a host is this machine by a name that no other can have.
+pub fn is_local_host(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
 #[cfg(test)]
@@ -137,6 +157,7 @@ mod tests {
             status: ClientStatus::Active,
             created_at: Timestamp::from_seconds(0),
             version: 1,
+            rest: Rest::default(),
         }
     }
 
@@ -159,17 +180,41 @@ mod tests {
     fn origins_match_exactly() {
         let client = client(ClientType::Public, vec![]);
         assert!(client.allows_origin("https://shop.example"));
-        for origin in ["https://shop.example.evil", "http://shop.example", "https://SHOP.example", "null", "*", ""] {
+        for origin in
+            ["https://shop.example.evil", "http://shop.example", "https://SHOP.example", "null", "*", ""]
+        {
             assert!(!client.allows_origin(origin), "{origin}");
         }
     }
 
     #[test]
     fn origins_and_scopes_have_a_form() {
-        for origin in ["https://shop.example", "https://shop.example:8443", "http://localhost:5173"] {
+        for origin in [
+            "https://shop.example",
+            "https://shop.example:8443",
+            "https://192.0.2.1",
+            "http://localhost:5173",
+            "http://127.0.0.1",
+            "http://[::1]:3000",
+        ] {
             assert!(is_origin(origin), "{origin}");
         }
-        for origin in ["*", "null", "http://shop.example", "https://", "https://a/b", "https://a b", "ftp://a"] {
+        for origin in [
+            "*",
+            "null",
+            "http://shop.example",
+            "https://",
+            "https://a/b",
+            "https://a b",
+            "ftp://a",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "https://a:",
+            "https://a:99999",
+            "https://a:080",
+            "https://:::",
+            "https://A.example",
+        ] {
             assert!(!is_origin(origin), "{origin}");
         }
         for scope in ["", "a b", "a\"b", "a\\b", "\u{e9}", &"a".repeat(65)] {

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use crate::client::is_local_host;
 use crate::password::{HashCost, HashSettings, PasswordPolicy};
 use crate::throttle::{Limit, Limits};
 
@@ -116,9 +117,9 @@ impl Config {
             table: read.required("TABLE_NAME")?,
             public_url: public_url(read.required("PUBLIC_URL")?)?,
             stage: read.required("STAGE")?,
-            request_deadline_seconds: read.or("REQUEST_DEADLINE_SECONDS", 10)?,
+            request_deadline_seconds: read.within("REQUEST_DEADLINE_SECONDS", 10, 1..=29)?,
             audit_retention_seconds: read.or("AUDIT_RETENTION_SECONDS", 400 * 86_400)?,
-            orphan_key_seconds: read.or("ORPHAN_KEY_SECONDS", 3600)?,
+            orphan_key_seconds: read.within("ORPHAN_KEY_SECONDS", 3600, 1..=u64::MAX)?,
             operator_passwords: if lookup("OPERATOR_PASSWORDS").as_deref() == Some("allow") {
                 OperatorPasswords::Allowed
             } else {
@@ -134,7 +135,13 @@ impl Config {
                 concurrency: read.or("HASH_CONCURRENCY", cores)?,
                 queue: read.or("HASH_QUEUE", 64)?,
             },
-            passwords: PasswordPolicy { min_length: read.or("PASSWORD_MIN_LENGTH", PasswordPolicy::default().min_length)? },
+            passwords: PasswordPolicy {
+                min_length: read.within(
+                    "PASSWORD_MIN_LENGTH",
+                    PasswordPolicy::default().min_length,
+                    1..=64,
+                )?,
+            },
             aws: AwsConfig {
                 region: read.required("AWS_REGION")?,
                 credentials: aws_credential_types::Credentials::new(
@@ -156,7 +163,10 @@ fn invalid(name: &'static str, why: &impl Display) -> ConfigError {
 }
 
 fn public_url(url: String) -> Result<String, ConfigError> {
-    let local = ["http://localhost", "http://127.0.0.1"].iter().any(|start| url.starts_with(start));
+    let host = |rest: &str| {
+        rest.split('/').next().and_then(|authority| authority.rsplit(':').next_back()).map(is_local_host)
+    };
+    let local = url.strip_prefix("http://").and_then(host).unwrap_or(false);
     if url.len() > 100 {
         Err(invalid("PUBLIC_URL", &"longer than 100 characters"))
     } else if !(url.starts_with("https://") || local) {
@@ -181,6 +191,20 @@ impl Reader<'_> {
         match (self.lookup)(name).filter(|value| !value.is_empty()) {
             None => Ok(default),
             Some(value) => value.parse().map_err(|why| invalid(name, &why)),
+        }
+    }
+
+    fn within<T: FromStr<Err: Display> + PartialOrd + Display>(
+        &self,
+        name: &'static str,
+        default: T,
+        bounds: std::ops::RangeInclusive<T>,
+    ) -> Result<T, ConfigError> {
+        let value = self.or(name, default)?;
+        if bounds.contains(&value) {
+            Ok(value)
+        } else {
+            Err(invalid(name, &format!("must be between {} and {}", bounds.start(), bounds.end())))
         }
     }
 
@@ -223,15 +247,21 @@ mod tests {
     fn unusable_values_are_named() {
         for (name, value) in [
             ("PUBLIC_URL", "http://auth.example"),
+            ("PUBLIC_URL", "http://localhost.evil.example"),
             ("PUBLIC_URL", "https://auth.example/"),
             ("PUBLIC_URL", "https://auth.example?x"),
             ("REQUEST_DEADLINE_SECONDS", "soon"),
             ("REQUEST_DEADLINE_SECONDS", "-1"),
+            ("REQUEST_DEADLINE_SECONDS", "0"),
+            ("PASSWORD_MIN_LENGTH", "65"),
             ("LOGIN_ACCOUNT_LIMIT", "1.5"),
             ("ARGON2_MEMORY_KIB", "1"),
         ] {
             let refused = with(name, value).unwrap_err();
-            assert!(matches!(&refused, ConfigError::Invalid { name: found, .. } if *found == name), "{refused}");
+            assert!(
+                matches!(&refused, ConfigError::Invalid { name: found, .. } if *found == name),
+                "{refused}"
+            );
         }
     }
 
@@ -239,7 +269,10 @@ mod tests {
     fn operators_set_no_passwords_unless_the_stage_allows_it() {
         assert_eq!(with("", "").unwrap().operator_passwords, OperatorPasswords::Refused);
         assert_eq!(with("OPERATOR_PASSWORDS", "yes").unwrap().operator_passwords, OperatorPasswords::Refused);
-        assert_eq!(with("OPERATOR_PASSWORDS", "allow").unwrap().operator_passwords, OperatorPasswords::Allowed);
+        assert_eq!(
+            with("OPERATOR_PASSWORDS", "allow").unwrap().operator_passwords,
+            OperatorPasswords::Allowed
+        );
     }
 
     #[test]

@@ -69,7 +69,7 @@ text_id!(
 
 impl TenantId {
     /// Stands for all tenants that do not exist. No text parses as it, so no tenant has it.
-    pub(crate) fn nobody() -> Self {
+    pub fn nobody() -> Self {
         Self("-".to_owned())
     }
 }

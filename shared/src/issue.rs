@@ -80,6 +80,7 @@ fn claims(public_url: &str, subject: Subject<'_>, now: Timestamp) -> AccessClaim
         client_id: family.client.clone(),
         exp: end.seconds(),
         iat: now.seconds(),
+        nbf: None,
         jti: crate::secret::random_hex::<16>(),
         scope: join_scope(scope),
         sid: family.id,
@@ -132,15 +133,16 @@ impl TokenResponse {
         let session_end = family.idle_expiry.min(family.absolute_expiry);
         let end = now.plus_seconds(tenant.policy.access_token_seconds.into()).min(family.absolute_expiry);
         let expires_in = now.seconds().abs_diff(end.seconds());
+        let refresh_token_expires_in = now.seconds_until(session_end);
         Self {
             access_token,
             token_type: "Bearer",
             expires_in,
             refresh_token: refresh_token.encode().to_string(),
-            refresh_token_expires_in: now.seconds_until(session_end),
+            refresh_token_expires_in,
             scope: join_scope(scope),
             sid: family.id.to_string(),
-            refresh_after: refresh_after(expires_in, crate::secret::random()),
+            refresh_after: refresh_after(expires_in.min(refresh_token_expires_in), crate::secret::random()),
             server_time: now.seconds(),
             session_expires_at: family.absolute_expiry.seconds(),
             rotation,
@@ -148,7 +150,7 @@ impl TokenResponse {
     }
 }
 
-/// When a client should refresh: after 70 to 90 % of the token's life, spread by chance so that a fleet that signed in
+/// When a client should refresh: after 70 to 90 % of what ends first, the access token or the session unused, spread by chance so that a fleet that signed in
 /// together does not come back together.
 fn refresh_after(expires_in: u64, [random]: [u8; 1]) -> u64 {
     expires_in * (700 + u64::from(random) * 200 / 255) / 1000

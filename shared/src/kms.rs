@@ -3,7 +3,7 @@
 use aws_sdk_kms::Client;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag};
+use aws_sdk_kms::types::{KeySpec, KeyState, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag};
 
 use crate::clock::Timestamp;
 use crate::id::TenantId;
@@ -29,7 +29,9 @@ pub enum KmsError {
 }
 
 impl KmsError {
-    fn unavailable<E: ProvideErrorMetadata, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self {
+    fn unavailable<E: ProvideErrorMetadata, R>(
+        operation: &'static str,
+    ) -> impl FnOnce(SdkError<E, R>) -> Self {
         move |error| Self::Unavailable(Trouble::of(operation, &error))
     }
 }
@@ -59,6 +61,8 @@ pub struct FoundKey {
     pub tenant: TenantId,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Whether it signs.
+    pub enabled: bool,
 }
 
 impl Kms {
@@ -77,7 +81,8 @@ impl Kms {
                 *request.body_mut() = aws_smithy_types::body::SdkBody::empty();
             }
         });
-        let outcome = plain.config_override(aws_sdk_kms::config::Builder::new().retry_config(retries)).send().await;
+        let outcome =
+            plain.config_override(aws_sdk_kms::config::Builder::new().retry_config(retries)).send().await;
         tracing::debug!(answered = outcome.is_ok(), "connected to KMS");
     }
 
@@ -87,7 +92,13 @@ impl Kms {
     /// # Errors
     /// When KMS makes none.
     pub async fn create_key(&self, tenant: &TenantId, algorithm: Algorithm) -> Result<NewKey, KmsError> {
-        let tag = |name: &str, value: &str| Tag::builder().tag_key(name).tag_value(value).build().map_err(|_| KmsError::Unusable("a tag it does not take"));
+        let tag = |name: &str, value: &str| {
+            Tag::builder()
+                .tag_key(name)
+                .tag_value(value)
+                .build()
+                .map_err(|_| KmsError::Unusable("a tag it does not take"))
+        };
         let made = self
             .client
             .create_key()
@@ -108,9 +119,16 @@ impl Kms {
     }
 
     async fn public_key(&self, arn: &str, algorithm: Algorithm) -> Result<PublicKey, KmsError> {
-        let answer = self.client.get_public_key().key_id(arn).send().await.map_err(KmsError::unavailable("GetPublicKey"))?;
+        let answer = self
+            .client
+            .get_public_key()
+            .key_id(arn)
+            .send()
+            .await
+            .map_err(KmsError::unavailable("GetPublicKey"))?;
         let der = answer.public_key.ok_or(KmsError::Unusable("no public key"))?;
-        PublicKey::from_spki(algorithm, der.as_ref()).map_err(|_| KmsError::Unusable("a public key of another kind"))
+        PublicKey::from_spki(algorithm, der.as_ref())
+            .map_err(|_| KmsError::Unusable("a public key of another kind"))
     }
 
     /// Signs, and gives the signature as JWS wants it (RFC 7518 §3). A digest is sent where KMS takes one; Ed25519 signs
@@ -142,7 +160,7 @@ impl Kms {
         }
     }
 
-    /// The enabled signing keys of this deployment, by their tags.
+    /// The signing keys of this deployment, by their tags, but for those that are being deleted.
     ///
     /// # Errors
     /// When KMS can't be asked.
@@ -158,15 +176,35 @@ impl Kms {
                 Err(error) if error.code() == Some("AccessDeniedException") => continue,
                 Err(error) => return Err(KmsError::unavailable("ListResourceTags")(error)),
             };
-            let tag = |name: &str| tags.iter().find(|tag| tag.tag_key == name).map(|tag| tag.tag_value.as_str());
+            let tag =
+                |name: &str| tags.iter().find(|tag| tag.tag_key == name).map(|tag| tag.tag_value.as_str());
             let tenant = tag(TENANT_TAG).and_then(|tenant| tenant.parse::<TenantId>().ok());
             let (Some(tenant), true) = (tenant, tag(STAGE_TAG) == Some(&self.stage)) else { continue };
-            let answer = self.client.describe_key().key_id(&arn).send().await.map_err(KmsError::unavailable("DescribeKey"))?;
-            let Some(metadata) = answer.key_metadata.filter(|metadata| metadata.enabled) else { continue };
-            let seconds = metadata.creation_date.map_or(0, |date| u64::try_from(date.secs()).unwrap_or(0));
-            found.push(FoundKey { arn, tenant, created_at: Timestamp::from_seconds(seconds) });
+            let answer = self
+                .client
+                .describe_key()
+                .key_id(&arn)
+                .send()
+                .await
+                .map_err(KmsError::unavailable("DescribeKey"))?;
+            let Some(metadata) = answer.key_metadata else { continue };
+            let usable = matches!(metadata.key_state, Some(KeyState::Enabled | KeyState::Disabled));
+            let seconds = metadata.creation_date.and_then(|date| u64::try_from(date.secs()).ok());
+            if let (true, Some(seconds)) = (usable, seconds) {
+                let created_at = Timestamp::from_seconds(seconds);
+                found.push(FoundKey { arn, tenant, created_at, enabled: metadata.enabled });
+            }
         }
         Ok(found)
+    }
+
+    /// Stops a key from signing; it can be enabled again.
+    ///
+    /// # Errors
+    /// When KMS does not take it.
+    pub async fn disable_key(&self, arn: &str) -> Result<(), KmsError> {
+        self.client.disable_key().key_id(arn).send().await.map_err(KmsError::unavailable("DisableKey"))?;
+        Ok(())
     }
 
     /// Has a key deleted after the shortest wait that KMS allows, 7 days.

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod secret;
 pub mod bytes;
+pub mod rest;
 pub mod id;
 pub mod keys;
 pub mod policy;

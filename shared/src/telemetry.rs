@@ -25,6 +25,17 @@ pub fn start() {
     }));
 }
 
+/// An error and its causes in one line, for the log.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = text + ": " + &cause.to_string();
+        next = cause.source();
+    }
+    text
+}
+
 /// What is known of a request by the time it is answered. Only ids.
 #[derive(Clone, Debug, Default)]
 pub struct Note {

@@ -1,12 +1,15 @@
 //! A tenant: its whole control state, read and written as one item, so that one consistent read serves signing, the
 //! key set and the policy.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::TenantId;
 use crate::keys::KeyRing;
 use crate::policy::Policy;
+use crate::rest::Rest;
 
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +36,16 @@ pub struct Tenant {
     pub policy: Policy,
     /// Its signing keys.
     pub ring: KeyRing,
+    /// The browser origins that its clients registered, all together: what a preflight request is answered from.
+    #[serde(default)]
+    pub origins: BTreeSet<String>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Raised by every change; every change is conditional on it.
     pub version: u64,
+    /// What a newer release keeps here.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 impl Tenant {

@@ -16,7 +16,9 @@ impl Trouble {
     /// What the SDK reports of a call.
     pub fn of<E: ProvideErrorMetadata, R>(operation: &'static str, error: &SdkError<E, R>) -> Self {
         let what = match error {
-            SdkError::ServiceError(refusal) => refusal.err().code().unwrap_or("an error without a code").to_owned(),
+            SdkError::ServiceError(refusal) => {
+                refusal.err().code().unwrap_or("an error without a code").to_owned()
+            }
             SdkError::TimeoutError(_) => "timed out".to_owned(),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => "no connection in time".to_owned(),
             SdkError::DispatchFailure(_) => "no connection".to_owned(),

@@ -4,18 +4,48 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Client, ADMIN_SCOPES};
+use crate::client::{ADMIN_SCOPES, Client};
 use crate::clock::Timestamp;
 use crate::id::{LoginId, UserId};
+use crate::rest::Rest;
 
 /// The role that grants every admin scope.
 pub const ADMIN_ROLE: &str = "admin";
 
 /// Claims that are ours to set: no user carries a custom claim of such a name (RFC 7519 §4.1, RFC 9068 §2.2, OIDC).
 pub const REGISTERED_CLAIMS: [&str; 32] = [
-    "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "sid", "tid", "ep", "auth_time", "amr",
-    "acr", "azp", "nonce", "roles", "permissions", "groups", "entitlements", "cnf", "act", "may_act", "at_hash",
-    "c_hash", "events", "txn", "typ", "kid", "alg", "authorization_details",
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "scope",
+    "sid",
+    "tid",
+    "ep",
+    "auth_time",
+    "amr",
+    "acr",
+    "azp",
+    "nonce",
+    "roles",
+    "permissions",
+    "groups",
+    "entitlements",
+    "cnf",
+    "act",
+    "may_act",
+    "at_hash",
+    "c_hash",
+    "events",
+    "txn",
+    "typ",
+    "kid",
+    "alg",
+    "authorization_details",
 ];
 
 /// Whether a user may sign in.
@@ -58,6 +88,9 @@ pub struct User {
     pub created_at: Timestamp,
     /// Raised by every change; every change is conditional on it.
     pub version: u64,
+    /// What a newer release keeps here.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 impl User {

@@ -27,7 +27,7 @@ const STALE_IF_ERROR: u32 = 86_400;
 ///
 /// # Errors
 /// The refusal to answer with.
-pub async fn handle(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
+pub async fn handle(app: &App, call: &Call, _note: &mut Note) -> Result<Reply, Refusal> {
     // A tenant that is not served answers like one that does not exist.
     let id = call.tenant().ok_or_else(|| Refusal::not_found("tenant"))?;
     let entered = app.store.enter(&id, Wanted::default()).await?;
@@ -35,7 +35,6 @@ pub async fn handle(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Re
         .map(|entered| entered.tenant)
         .filter(Tenant::is_active)
         .ok_or_else(|| Refusal::not_found("tenant"))?;
-    note.tenant = Some(id.to_string());
     match call.route.as_str() {
         "GET /t/{tenant}/.well-known/jwks.json" => published(call, &tenant, &key_set(&tenant, call)?),
         "GET /t/{tenant}/.well-known/openid-configuration"
@@ -78,7 +77,8 @@ const AUTH_METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_p
 impl Metadata {
     fn of(tenant: &Tenant, public_url: &str, call: &Call) -> Self {
         let issuer = issuer(public_url, &tenant.id);
-        let mut algorithms: Vec<_> = tenant.ring.published(call.now).map(|key| Algorithm::name(key.algorithm)).collect();
+        let mut algorithms: Vec<_> =
+            tenant.ring.published(call.now).map(|key| Algorithm::name(key.algorithm)).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
         Self {
@@ -100,12 +100,16 @@ impl Metadata {
 /// A public document: anybody may keep it for the tenant's time, any page may read it, and who has it gets 304.
 fn published(call: &Call, tenant: &Tenant, document: &impl Serialize) -> Result<Reply, Refusal> {
     let body = serde_json::to_vec(document).map_err(|cause| Refusal::server_error("document", cause))?;
-    let tag = format!("\"{}\"", sha256(&body).iter().take(12).fold(String::new(), |text, byte| text + &format!("{byte:02x}")));
+    let tag = format!(
+        "\"{}\"",
+        sha256(&body).iter().take(12).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    );
     let max_age = tenant.policy.jwks_max_age_seconds;
-    let known = call
-        .header(&IF_NONE_MATCH)
-        .is_some_and(|tags| tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*"));
-    let reply = if known { Reply::empty(StatusCode::NOT_MODIFIED) } else { Reply::json(StatusCode::OK, document) };
+    let known = call.header(&IF_NONE_MATCH).is_some_and(|tags| {
+        tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*")
+    });
+    let reply =
+        if known { Reply::empty(StatusCode::NOT_MODIFIED) } else { Reply::json(StatusCode::OK, document) };
     Ok(reply
         .header(CACHE_CONTROL, format!("public, max-age={max_age}, stale-if-error={STALE_IF_ERROR}"))
         .header(ETAG, tag)

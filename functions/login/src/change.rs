@@ -54,7 +54,7 @@ async fn commit(checked: &Checked, hash: &str, call: &Call) -> Result<(), Refusa
             Commit::Done => return Ok(()),
             Commit::Lost => {}
         }
-        let (found, _) = checked.store.load_user(before.id).await?;
+        let found = checked.store.find_user(before.id).await?;
         before = still_the_same(&checked.user, found)?;
     }
     Err(StoreError::Contended.into())
@@ -110,6 +110,7 @@ mod tests {
             epoch: 7,
             created_at: Timestamp::from_seconds(1),
             version: 4,
+            rest: leasehold::rest::Rest::default(),
         }
     }
 

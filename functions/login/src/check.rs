@@ -1,6 +1,6 @@
 //! The check of name and password, with its throttle.
 //!
-//! Whoever asks, it makes the same calls in the same order: one read, then a query and the counters at once, then a
+//! Whoever asks, it makes the same calls in the same order: one read, then the user and the counters at once, then a
 //! hash. An unknown name is looked up under a user id that nobody has, an unknown tenant in a scope that no tenant has,
 //! and where there is no password one is hashed all the same. So neither answer, nor time, nor the count of calls tells
 //! users from strangers (ASVS 6.3.8). A name that breaks the rules for names is nobody's by public knowledge, and is
@@ -15,16 +15,19 @@ use leasehold::clock::Timestamp;
 use leasehold::http::{Call, Code, Refusal};
 use leasehold::id::{LoginId, UserId};
 use leasehold::password::Match;
-use leasehold::refresh::Family;
 use leasehold::secret::sha256;
-use leasehold::store::{Entered, StoreError, TenantStore, Wanted};
-use leasehold::telemetry::Note;
+use leasehold::store::{DEVICE_SECONDS, Entered, StoreError, TenantStore, Wanted};
+use leasehold::telemetry::{Note, chain};
 use leasehold::tenant::Tenant;
-use leasehold::throttle::{Counter, CounterKey, Limits, RetryAfter, address_bucket, decide};
+use leasehold::throttle::{Counter, CounterKey, Limit, Limits, RetryAfter, address_bucket, decide};
 use leasehold::user::User;
 
 use crate::Login;
 use crate::request::Claimed;
+
+/// How many times as many attempts an address has from known devices: strangers behind the same address must not lock
+/// them out, and an address must not try one guessed device text on every account without end.
+const KNOWN_SHARE: u32 = 10;
 
 /// How long a known device is not written again, in seconds.
 const DEVICE_FRESH_SECONDS: u64 = 86_400;
@@ -41,8 +44,6 @@ pub struct Checked {
     pub client: Client,
     /// The user; active.
     pub user: User,
-    /// The user's families.
-    pub families: Vec<Family>,
     /// What to take back.
     pub counters: Counters,
     /// The device to remember, if it is not well remembered already.
@@ -52,8 +53,13 @@ pub struct Checked {
 /// The counters of one attempt: see [`leasehold::throttle`] for who shares which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counters {
-    /// From a known device: its own.
-    Known(Counter),
+    /// From a known device.
+    Known {
+        /// Its own.
+        device: Counter,
+        /// That of the source address, which lets [`KNOWN_SHARE`] times as many through from known devices.
+        address: Counter,
+    },
     /// From anywhere else.
     Stranger {
         /// That of the login name.
@@ -97,11 +103,17 @@ pub async fn check(
     let limits = &login.app.config.login_limits;
     let counters = Counters::of(username, scene.device, call.source.as_deref(), limits, call.now);
     let (found, counted) = tokio::join!(
-        scene.store.load_user(scene.user.unwrap_or_else(UserId::generate)),
+        scene.store.find_user(scene.user.unwrap_or_else(UserId::generate)),
         counters.raise(&scene.store, limits, call.now),
     );
-    counted??;
-    let (user, families) = found?;
+    let user = match (found, counted) {
+        (Ok(user), Ok(Ok(()))) => user,
+        (_, Ok(Err(too_many))) => return Err(too_many.into()),
+        (Err(error), _) | (_, Err(error)) => {
+            counters.take_back(&scene.store).await;
+            return Err(error.into());
+        }
+    };
     note.user = user.as_ref().map(|user| user.id.to_string());
     let stored = user.as_ref().and_then(|user| user.password.as_deref());
     let matched = match login.hasher.verify(claimed.password.clone(), stored).await {
@@ -119,7 +131,7 @@ pub async fn check(
         Match::Same if !user.is_active() => Err(refused("user_disabled")),
         Match::Same => {
             let (store, new_device) = (scene.store, scene.new_device);
-            Ok(Checked { store, tenant, client, user, families, counters, new_device })
+            Ok(Checked { store, tenant, client, user, counters, new_device })
         }
     }
 }
@@ -142,7 +154,9 @@ async fn look_around(
     match login.app.store.enter(&tenant, wanted).await? {
         Some(Entered { store, tenant, client, login, device: known, .. }) if tenant.is_active() => {
             let client = claimed.credentials.authenticate_active(client, call, note)?;
-            let stale = |seen_at: Timestamp| seen_at.plus_seconds(DEVICE_FRESH_SECONDS) <= call.now;
+            let past = |seen_at: Timestamp, seconds| seen_at.plus_seconds(seconds) <= call.now;
+            let known = known.filter(|known| !past(known.seen_at, DEVICE_SECONDS));
+            let stale = |seen_at: Timestamp| past(seen_at, DEVICE_FRESH_SECONDS);
             Ok(Scene {
                 store,
                 open: Some((tenant, client)),
@@ -167,12 +181,24 @@ const fn refused(reason: &'static str) -> Refusal {
 impl Counters {
     fn of(login: &LoginId, device: Device, source: Option<&str>, limits: &Limits, now: Timestamp) -> Self {
         let at = |key| Counter::at(key, limits, now);
+        let address = at(CounterKey::Address(address_bucket(source.unwrap_or_default())));
         match device {
-            Device::Known(device) => Self::Known(at(CounterKey::Device(login.clone(), device))),
-            Device::Strange => Self::Stranger {
-                account: at(CounterKey::Account(login.clone())),
-                address: at(CounterKey::Address(address_bucket(source.unwrap_or_default()))),
-            },
+            Device::Known(device) => {
+                Self::Known { device: at(CounterKey::Device(login.clone(), device)), address }
+            }
+            Device::Strange => Self::Stranger { account: at(CounterKey::Account(login.clone())), address },
+        }
+    }
+
+    /// The two counters, each with the limit it is held to.
+    fn held(&self, limits: &Limits) -> [(&Counter, Limit); 2] {
+        let of = |counter: &Counter| limits.of(&counter.key);
+        match self {
+            Self::Known { device, address } => {
+                let attempts = limits.address.attempts.saturating_mul(KNOWN_SHARE);
+                [(device, of(device)), (address, Limit { attempts, ..limits.address })]
+            }
+            Self::Stranger { account, address } => [(account, of(account)), (address, of(address))],
         }
     }
 
@@ -183,28 +209,19 @@ impl Counters {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<Result<(), RetryAfter>, StoreError> {
-        let verdict = |counter: &Counter, count| decide(count, limits.of(&counter.key), now);
-        match self {
-            Self::Known(device) => Ok(verdict(device, store.raise(device).await?)),
-            Self::Stranger { account, address } => {
-                let (by_account, by_address) = tokio::join!(store.raise(account), store.raise(address));
-                let verdicts = [verdict(account, by_account?), verdict(address, by_address?)];
-                Ok(longest(verdicts))
-            }
-        }
+        let [(first, first_limit), (second, second_limit)] = self.held(limits);
+        let (first, second) = tokio::join!(store.raise(first), store.raise(second));
+        Ok(longest([decide(first?, first_limit, now), decide(second?, second_limit, now)]))
     }
 
     /// Takes the counts of this attempt back. A failure is logged and forgotten: a count too many does no lasting harm.
     pub async fn take_back(&self, store: &TenantStore) {
-        let lowered = match self {
-            Self::Known(device) => store.lower(device).await,
-            Self::Stranger { account, address } => {
-                let (by_account, by_address) = tokio::join!(store.lower(account), store.lower(address));
-                by_account.and(by_address)
-            }
-        };
+        let (Self::Known { device: first, address: second }
+        | Self::Stranger { account: first, address: second }) = self;
+        let (first, second) = tokio::join!(store.lower(first), store.lower(second));
+        let lowered = first.and(second);
         if let Err(error) = lowered {
-            tracing::warn!(cause = %error, "a login's count could not be taken back");
+            tracing::warn!(cause = chain(&error), "a login's count could not be taken back");
         }
     }
 }
@@ -220,14 +237,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_device_shares_no_counter_with_strangers() {
+    fn a_known_device_does_not_share_the_counter_of_the_account() {
         let login: LoginId = "ada".parse().unwrap();
         let (limits, now) = (Limits::default(), Timestamp::from_seconds(1_800_000_000));
         let device = Bytes::from([7; 32]);
         let at = |key| Counter::at(key, &limits, now);
         assert_eq!(
             Counters::of(&login, Device::Known(device), Some("192.0.2.1"), &limits, now),
-            Counters::Known(at(CounterKey::Device(login.clone(), device)))
+            Counters::Known {
+                device: at(CounterKey::Device(login.clone(), device)),
+                address: at(CounterKey::Address("192.0.2.1".to_owned())),
+            }
         );
         let stranger = |bucket: &str| Counters::Stranger {
             account: at(CounterKey::Account(login.clone())),
@@ -236,6 +256,17 @@ mod tests {
         let of = |source| Counters::of(&login, Device::Strange, source, &limits, now);
         assert_eq!(of(Some("2001:db8::1")), stranger("2001:db8::/64"));
         assert_eq!(of(None), stranger("unknown"), "an event without a source is not let off");
+    }
+
+    #[test]
+    fn an_address_lets_more_through_from_known_devices() {
+        let login: LoginId = "ada".parse().unwrap();
+        let (limits, now) = (Limits::default(), Timestamp::from_seconds(1_800_000_000));
+        let held = |device| {
+            Counters::of(&login, device, Some("192.0.2.1"), &limits, now).held(&limits)[1].1.attempts
+        };
+        assert_eq!(held(Device::Strange), limits.address.attempts);
+        assert_eq!(held(Device::Known(Bytes::from([7; 32]))), 10 * limits.address.attempts);
     }
 
     #[test]

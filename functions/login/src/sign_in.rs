@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::StatusCode;
 use leasehold::client::Client;
@@ -14,11 +15,11 @@ use leasehold::http::{Call, Code, Refusal, Reply};
 use leasehold::id::FamilyId;
 use leasehold::issue::{self, Subject, TokenResponse};
 use leasehold::refresh::Family;
-use leasehold::refresh::family::{Fresh, Grant};
-use leasehold::refresh::proof::Proof;
+use leasehold::refresh::family::{Grant, Opening};
 use leasehold::revocation::{Action, Actor, AuditEvent};
-use leasehold::secret::{Secret, random};
-use leasehold::telemetry::Note;
+use leasehold::secret::Secret;
+use leasehold::store::StoreError;
+use leasehold::telemetry::{Note, chain};
 use leasehold::tenant::{Tenant, issuer};
 use leasehold::user::{ADMIN_ROLE, User};
 
@@ -32,6 +33,13 @@ const PASSWORD_METHOD: &str = "pwd";
 /// How many families one login ends at most, when the limit was lowered; the rest leave with the next logins.
 const LEAVING_AT_ONCE: usize = 4;
 
+/// How many ended families of a user are left to DynamoDB's TTL, which is days late; beyond that logins remove them, so
+/// that the families of somebody who signs in all day stay few.
+const ENDED_KEPT: usize = 50;
+
+/// How long what follows a login that stands may keep the answer waiting.
+const FOLLOW_UP: Duration = Duration::from_secs(2);
+
 /// `POST /t/{tenant}/login`.
 ///
 /// # Errors
@@ -40,7 +48,7 @@ const LEAVING_AT_ONCE: usize = 4;
 pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
     let LoginRequest { claimed, scope } = LoginRequest::read(call)?;
     let checked = Box::pin(check(login, &claimed, call, note)).await?;
-    let Checked { store, tenant, client, user, families, counters, .. } = &checked;
+    let Checked { store, tenant, client, user, counters, .. } = &checked;
     let scope = match grant(user, client, scope.as_ref()) {
         Ok(scope) => scope,
         Err(refusal) => {
@@ -60,23 +68,27 @@ pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Repl
         tenant_epoch: tenant.epoch,
         user_epoch: user.epoch,
     };
-    let proof = Proof::new(random());
-    let opened = Family::open(grant, FamilyId::generate(), &tenant.policy, &Fresh::draw(), proof, call.now);
+    let opened = Family::open(grant, &tenant.policy, Opening::draw(), call.now);
     let family = &opened.family;
     note.family = Some(family.id.to_string());
     let subject = Subject { tenant, user, family, scope: &family.scope };
-    let (signed, ()) = tokio::join!(
+    let (signed, families, ()) = tokio::join!(
         issue::access_token(&app.kms, &app.config.public_url, subject, call.now),
+        store.list_families(user.id),
         counters.take_back(store),
     );
     let access_token = signed?;
     store.open_family(family).await?;
-    let leaving = leaving(families, tenant, user, call.now);
-    tokio::join!(
-        remember_device(&checked, call.now),
-        rehash(login, &checked, &claimed.password),
-        end(&checked, leaving, call),
-    );
+    let follow_up = async {
+        tokio::join!(
+            remember_device(&checked, call.now),
+            rehash(login, &checked, &claimed.password),
+            tidy(&checked, families, call),
+        )
+    };
+    if tokio::time::timeout(FOLLOW_UP, follow_up).await.is_err() {
+        tracing::warn!(user = %user.id, "what follows a login took too long and is left to the next one");
+    }
     Ok(Reply::json(
         StatusCode::OK,
         &TokenResponse::new(access_token, &opened.successor, subject, None, call.now),
@@ -102,21 +114,32 @@ fn grant(
 
 /// The families that leave to make room for one more: the least recently used first.
 fn leaving(families: &[Family], tenant: &Tenant, user: &User, now: Timestamp) -> Vec<FamilyId> {
-    let epochs = (tenant.epoch, user.epoch);
-    let mut live: Vec<&Family> = families
-        .iter()
-        .filter(|family| family.is_live(now) && (family.tenant_epoch, family.user_epoch) == epochs)
-        .collect();
+    let mut live: Vec<&Family> = families.iter().filter(|family| family.is_live(tenant, user, now)).collect();
     live.sort_by_key(|family| (Reverse(family.last_used_at), Reverse(family.created_at)));
     let staying =
         usize::try_from(tenant.policy.max_sessions_per_user.saturating_sub(1)).unwrap_or(usize::MAX);
     live.iter().skip(staying).rev().take(LEAVING_AT_ONCE).map(|family| family.id).collect()
 }
 
+/// The ended families to remove: the oldest, when there are too many; as many as one call deletes.
+fn gone(families: &[Family], now: Timestamp) -> Vec<FamilyId> {
+    let mut ended: Vec<&Family> = families.iter().filter(|family| !family.is_open(now)).collect();
+    ended.sort_by_key(|family| Reverse(family.last_used_at));
+    ended.iter().skip(ENDED_KEPT).rev().take(25).map(|family| family.id).collect()
+}
+
 // What follows a login that stands. None of it makes the login fail: each is made good by the next one.
 
-async fn end(checked: &Checked, leaving: Vec<FamilyId>, call: &Call) {
-    for family in leaving {
+async fn tidy(checked: &Checked, families: Result<Vec<Family>, StoreError>, call: &Call) {
+    let Checked { store, tenant, user, .. } = checked;
+    let families = match families {
+        Ok(families) => families,
+        Err(error) => {
+            tracing::warn!(cause = chain(&error), "a user's sessions could not be counted");
+            return;
+        }
+    };
+    for family in leaving(&families, tenant, user, call.now) {
         let audit = AuditEvent {
             at: call.now,
             actor: Actor::Service,
@@ -124,16 +147,22 @@ async fn end(checked: &Checked, leaving: Vec<FamilyId>, call: &Call) {
             target: Some(family.to_string()),
             source: call.source.clone(),
         };
-        if let Err(error) = checked.store.revoke_family(checked.user.id, family, &audit).await {
-            tracing::warn!(family.id = %family, cause = %error, "a session beyond the limit could not be ended");
+        if let Err(error) = store.revoke_family(user.id, family, &audit).await {
+            tracing::warn!(family = %family, cause = chain(&error), "a session beyond the limit could not be ended");
         }
+    }
+    let gone = gone(&families, call.now);
+    if !gone.is_empty()
+        && let Err(error) = store.forget_families(user.id, &gone).await
+    {
+        tracing::warn!(cause = chain(&error), "ended sessions could not be removed");
     }
 }
 
 async fn remember_device(checked: &Checked, now: Timestamp) {
     let Some(device) = &checked.new_device else { return };
     if let Err(error) = checked.store.remember_device(&checked.user.login, device, now).await {
-        tracing::warn!(cause = %error, "a device could not be remembered");
+        tracing::warn!(cause = chain(&error), "a device could not be remembered");
     }
 }
 
@@ -147,10 +176,10 @@ async fn rehash(login: &Login, checked: &Checked, password: &Secret<String>) {
         Ok(hash) => {
             // A user changed meanwhile keeps the change; the next login comes by here again.
             if let Err(error) = checked.store.rehash(&checked.user, hash).await {
-                tracing::warn!(cause = %error, "a renewed hash could not be kept");
+                tracing::warn!(cause = chain(&error), "a renewed hash could not be kept");
             }
         }
-        Err(error) => tracing::warn!(cause = %error, "a hash could not be renewed"),
+        Err(error) => tracing::warn!(cause = chain(&error), "a hash could not be renewed"),
     }
 }
 
@@ -162,6 +191,7 @@ mod tests {
     use leasehold::keys::KeyRing;
     use leasehold::policy::Policy;
     use leasehold::refresh::FamilyStatus;
+    use leasehold::rest::Rest;
     use leasehold::tenant::TenantStatus;
     use leasehold::user::UserStatus;
 
@@ -182,6 +212,7 @@ mod tests {
             status: ClientStatus::Active,
             created_at: NOW,
             version: 1,
+            rest: Rest::default(),
         }
     }
 
@@ -198,6 +229,7 @@ mod tests {
             epoch: 3,
             created_at: NOW,
             version: 1,
+            rest: Rest::default(),
         }
     }
 
@@ -208,8 +240,10 @@ mod tests {
             epoch: 2,
             policy: Policy { max_sessions_per_user, ..Policy::default() },
             ring: KeyRing::default(),
+            origins: BTreeSet::new(),
             created_at: NOW,
             version: 1,
+            rest: Rest::default(),
         }
     }
 
@@ -226,8 +260,7 @@ mod tests {
             user_epoch: 3,
         };
         let at = NOW.minus_seconds(used_seconds_ago);
-        let proof = Proof::new([0; 16]);
-        Family::open(grant, FamilyId::generate(), &Policy::default(), &Fresh::draw(), proof, at).family
+        Family::open(grant, &Policy::default(), Opening::draw(), at).family
     }
 
     #[test]
@@ -270,6 +303,17 @@ mod tests {
         ] {
             assert_eq!(leaving(&families, &tenant(max), &ada, NOW), order(expected), "{why}");
         }
+    }
+
+    #[test]
+    fn ended_families_are_removed_only_when_there_are_many_and_never_a_live_one() {
+        let ada = user(&[]);
+        let ended = |ago| Family { status: FamilyStatus::Revoked, ..family(&ada, ago) };
+        let mut families: Vec<_> = (0..60).map(|_| family(&ada, 5)).chain((0..50).map(ended)).collect();
+        assert_eq!(gone(&families, NOW), []);
+        let oldest = ended(1000);
+        families.push(oldest.clone());
+        assert_eq!(gone(&families, NOW), [oldest.id]);
     }
 
     #[test]

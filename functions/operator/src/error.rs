@@ -5,6 +5,7 @@ use leasehold::kms::KmsError;
 use leasehold::password::{HashError, WeakPassword};
 use leasehold::policy::OutOfBounds;
 use leasehold::store::StoreError;
+use leasehold::telemetry::chain;
 
 /// Why an operation was not carried out. Nothing was changed, but for what the message says.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum OperatorError {
     #[error("{0}")]
     WeakPassword(WeakPassword),
     /// This stage does not let operators set passwords.
-    #[error("this stage does not let operators set passwords: leave password out")]
+    #[error("this stage does not let operators set passwords; its parameter OperatorPasswords allows it")]
     PasswordNotAllowed,
     /// Trouble with the table or KMS that passes.
     #[error("the service is temporarily unavailable; try again")]
@@ -54,13 +55,7 @@ impl OperatorError {
     /// The chain of causes of our own trouble, for the log alone.
     pub fn cause(&self) -> Option<String> {
         let (Self::Unavailable(cause) | Self::Failed(cause)) = self else { return None };
-        let mut text = cause.to_string();
-        let mut next = cause.source();
-        while let Some(cause) = next {
-            text = text + ": " + &cause.to_string();
-            next = cause.source();
-        }
-        Some(text)
+        Some(chain(cause.as_ref()))
     }
 }
 
@@ -75,7 +70,10 @@ impl From<StoreError> for OperatorError {
 
 impl From<KmsError> for OperatorError {
     fn from(error: KmsError) -> Self {
-        Self::Unavailable(error.into())
+        match error {
+            KmsError::Unavailable(_) => Self::Unavailable(error.into()),
+            KmsError::Unusable(_) => Self::Failed(error.into()),
+        }
     }
 }
 

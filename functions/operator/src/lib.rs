@@ -53,19 +53,22 @@ impl Operator {
     pub async fn answer(&self, event: Value) -> Value {
         let began = clock::now();
         let name = event.get("op").and_then(Value::as_str).and_then(known).unwrap_or("unknown");
+        let tenant =
+            event.get("tenant").and_then(Value::as_str).and_then(|text| text.parse::<TenantId>().ok());
+        let tenant = tenant.as_ref().map(TenantId::as_str);
         let outcome = self.run(name, event, began).await;
         let duration_ms = clock::now().millis().saturating_sub(began.millis());
         match outcome {
             Ok(answer) => {
-                tracing::info!(op = name, outcome = "ok", duration_ms, "operation");
+                tracing::info!(op = name, tenant, outcome = "ok", duration_ms, "operation");
                 json!({ "ok": answer })
             }
             Err(error) => {
                 let code = error.code();
                 if let Some(cause) = error.cause() {
-                    tracing::error!(op = name, outcome = code, cause, duration_ms, "operation");
+                    tracing::error!(op = name, tenant, outcome = code, cause, duration_ms, "operation");
                 } else {
-                    tracing::warn!(op = name, outcome = code, duration_ms, "operation");
+                    tracing::warn!(op = name, tenant, outcome = code, duration_ms, "operation");
                 }
                 json!({ "error": { "code": code, "message": error.to_string() } })
             }
@@ -75,7 +78,9 @@ impl Operator {
     async fn run(&self, name: &str, event: Value, now: Timestamp) -> Result<Value, OperatorError> {
         match name {
             "tenant.create" => tenants::create(self, read(event)?, now).await,
-            "tenant.suspend" => tenants::change_status(self, read(event)?, TenantStatus::Suspended, now).await,
+            "tenant.suspend" => {
+                tenants::change_status(self, read(event)?, TenantStatus::Suspended, now).await
+            }
             "tenant.resume" => tenants::change_status(self, read(event)?, TenantStatus::Active, now).await,
             "tenant.list" => tenants::list(self, read(event)?).await,
             "client.create" => {
@@ -86,8 +91,12 @@ impl Operator {
                 let (tenant, event) = of_tenant(event)?;
                 users::create(self, &tenant, read(event)?, now).await
             }
-            "user.disable" => users::change_status(self, read(event)?, leasehold::user::UserStatus::Disabled, now).await,
-            "user.enable" => users::change_status(self, read(event)?, leasehold::user::UserStatus::Active, now).await,
+            "user.disable" => {
+                users::change_status(self, read(event)?, leasehold::user::UserStatus::Disabled, now).await
+            }
+            "user.enable" => {
+                users::change_status(self, read(event)?, leasehold::user::UserStatus::Active, now).await
+            }
             "schedule.run" => schedule::run(self, now).await,
             _ => Err(OperatorError::invalid("op is not a known operation")),
         }
@@ -122,14 +131,25 @@ fn read<T: DeserializeOwned>(mut event: Value) -> Result<T, OperatorError> {
     if let Some(members) = event.as_object_mut() {
         members.remove("op");
     }
-    // The text of serde's error names members and types; of values it may repeat the operator's own to the operator.
-    serde_json::from_value(event).map_err(|error| OperatorError::Invalid(error.to_string()))
+    serde_json::from_value(event).map_err(|error| OperatorError::Invalid(expected(&error.to_string())))
+}
+
+/// What serde says of a value, without the value: it may be a password that was sent as a number.
+fn expected(message: &str) -> String {
+    if message.starts_with("missing field") || message.starts_with("unknown field") {
+        return message.to_owned();
+    }
+    match message.split_once("expected ") {
+        Some((_, expected)) => format!("a member is not as expected: it must be {expected}"),
+        None => "a member is not as expected".to_owned(),
+    }
 }
 
 /// The tenant of an event, and the rest of it.
 fn of_tenant(mut event: Value) -> Result<(TenantId, Value), OperatorError> {
     let tenant = event.as_object_mut().and_then(|members| members.remove("tenant"));
-    let tenant = tenant.as_ref().and_then(Value::as_str).ok_or_else(|| OperatorError::invalid("tenant is missing"))?;
+    let tenant =
+        tenant.as_ref().and_then(Value::as_str).ok_or_else(|| OperatorError::invalid("tenant is missing"))?;
     Ok((tenant.parse()?, event))
 }
 

@@ -7,15 +7,16 @@ use leasehold::clock::Timestamp;
 use leasehold::id::TenantId;
 use leasehold::keys::{Algorithm, Custody, Key, KeyRing};
 use leasehold::policy::Policy;
+use leasehold::rest::Rest;
 use leasehold::revocation::{Action, Revocation};
 use leasehold::secret::Secret;
-use leasehold::store::{Commit, NewTenant, Wanted};
+use leasehold::store::{Commit, NewTenant, Place, Wanted};
 use leasehold::tenant::{Tenant, TenantStatus, issuer};
 use leasehold::user::ADMIN_ROLE;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::clients::NewClient;
+use crate::clients::{MAX_ORIGINS_BYTES, NewClient};
 use crate::users::{self, NewUser};
 use crate::{ATTEMPTS, Operator, OperatorError, audit};
 
@@ -30,7 +31,7 @@ pub struct Create {
     algorithm: Option<Algorithm>,
     custody: Option<Custody>,
     #[serde(default)]
-    policy: Policy,
+    policy: Map<String, Value>,
     #[serde(default)]
     clients: Vec<NewClient>,
     admin: Admin,
@@ -54,18 +55,18 @@ pub struct Named {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    cursor: Option<u8>,
+    cursor: Option<Place>,
 }
 
 /// Creates a tenant with its first key, its clients and its first admin, in one transaction. A crash before it leaves
 /// at most a spare KMS key, which the schedule finds by its tag; after it, the tenant is whole.
 pub async fn create(operator: &Operator, new: Create, now: Timestamp) -> Result<Value, OperatorError> {
+    let asked = read_policy(new.policy)?;
     let policy = Policy {
-        algorithm: new.algorithm.unwrap_or(new.policy.algorithm),
-        custody: new.custody.unwrap_or(new.policy.custody),
-        ..new.policy
+        algorithm: new.algorithm.unwrap_or(asked.algorithm),
+        custody: new.custody.unwrap_or(asked.custody),
+        ..asked
     };
-    policy.check()?;
     let app = &operator.app;
     if app.store.enter(&new.tenant, Wanted::default()).await?.is_some() {
         return Err(taken());
@@ -75,11 +76,15 @@ pub async fn create(operator: &Operator, new: Create, now: Timestamp) -> Result<
         return Err(OperatorError::invalid("clients: at most 50 at once"));
     }
     for client in new.clients {
-        made.push(client.check(now)?);
+        made.push(client.check(&app.config.public_url, now)?);
     }
     let distinct: BTreeSet<_> = made.iter().map(|(client, _)| &client.id).collect();
     if distinct.len() != made.len() {
         return Err(OperatorError::invalid("clients: a client_id is repeated"));
+    }
+    let origins: BTreeSet<_> = made.iter().flat_map(|(client, _)| client.origins.iter().cloned()).collect();
+    if origins.iter().map(String::len).sum::<usize>() > MAX_ORIGINS_BYTES {
+        return Err(OperatorError::invalid("origins: 1024 bytes in all of a tenant's clients"));
     }
     let admin = NewUser::named(&new.admin.username, new.admin.password, [ADMIN_ROLE]);
     let admin = users::build(operator, &new.tenant, admin, now).await?;
@@ -101,10 +106,13 @@ pub async fn create(operator: &Operator, new: Create, now: Timestamp) -> Result<
             superseded_at: None,
             retire_at: None,
             compromised_at: None,
+            rest: Rest::default(),
         }),
         policy,
+        origins,
         created_at: now,
         version: 1,
+        rest: Rest::default(),
     };
     let clients: Vec<_> = made.iter().map(|(client, _)| client.clone()).collect();
     let audit = audit(now, Action::TenantCreate, None);
@@ -114,7 +122,8 @@ pub async fn create(operator: &Operator, new: Create, now: Timestamp) -> Result<
         // is certain that no ring has it.
         return Err(taken());
     }
-    let shown: Vec<_> = made.iter().map(|(client, secret)| NewClient::answer(client, secret.as_ref())).collect();
+    let shown: Vec<_> =
+        made.iter().map(|(client, secret)| NewClient::answer(client, secret.as_ref())).collect();
     Ok(json!({
         "tenant": tenant.id,
         "issuer": issuer(&app.config.public_url, &tenant.id),
@@ -122,6 +131,16 @@ pub async fn create(operator: &Operator, new: Create, now: Timestamp) -> Result<
         "admin": { "user_id": admin.id },
         "clients": shown,
     }))
+}
+
+/// A policy as an operator gives it: no member that there is not, none outside its bounds.
+fn read_policy(members: Map<String, Value>) -> Result<Policy, OperatorError> {
+    if let Some(name) = members.keys().find(|name| !Policy::MEMBERS.contains(&name.as_str())) {
+        return Err(OperatorError::Invalid(format!("policy: there is no member {name:?}")));
+    }
+    let policy: Policy = crate::read(Value::Object(members))?;
+    policy.check()?;
+    Ok(policy)
 }
 
 fn taken() -> OperatorError {
@@ -140,6 +159,7 @@ fn admin_client(now: Timestamp) -> Client {
         status: ClientStatus::Active,
         created_at: now,
         version: 1,
+        rest: Rest::default(),
     }
 }
 
@@ -174,6 +194,6 @@ pub async fn change_status(
 
 /// Lists tenants, a part of the directory at a time: `next_cursor` leads on until there is none.
 pub async fn list(operator: &Operator, page: Page) -> Result<Value, OperatorError> {
-    let found = operator.app.store.list_tenants(page.cursor.unwrap_or(0)).await?;
+    let found = operator.app.store.list_tenants(page.cursor.unwrap_or_default()).await?;
     Ok(json!({ "tenants": found.tenants, "next_cursor": found.next }))
 }

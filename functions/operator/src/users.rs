@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use leasehold::clock::Timestamp;
 use leasehold::config::OperatorPasswords;
 use leasehold::id::{LoginId, TenantId, UserId};
+use leasehold::rest::Rest;
 use leasehold::revocation::{Action, Revocation};
 use leasehold::secret::Secret;
 use leasehold::store::{Commit, UserChange, Wanted};
@@ -16,7 +17,7 @@ use crate::{ATTEMPTS, Operator, OperatorError, audit};
 
 /// What roles, permissions and claims of a user may take of a token, in bytes: with a client's part and our own claims,
 /// the signing input stays within 4096.
-const MAX_BYTES: usize = 1280;
+const MAX_BYTES: usize = 1200;
 
 /// A user to be made.
 #[derive(Deserialize)]
@@ -65,20 +66,28 @@ pub async fn build(
     let login: LoginId = new.username.parse()?;
     let names = new.roles.iter().chain(&new.permissions).chain(new.scopes.iter().flatten());
     let is_name = |text: &&String| {
-        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":._-/".contains(&byte))
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":._-/".contains(&byte))
     };
     if !names.clone().all(|name| is_name(&name)) {
-        return Err(OperatorError::invalid("roles, permissions, scopes: 1 to 64 of A-Z a-z 0-9 : . _ - / each"));
+        return Err(OperatorError::invalid(
+            "roles, permissions, scopes: 1 to 64 of A-Z a-z 0-9 : . _ - / each",
+        ));
     }
     if let Some(name) = new.claims.keys().find(|name| REGISTERED_CLAIMS.contains(&name.as_str())) {
         return Err(OperatorError::Invalid(format!("claims: {name} is not yours to set")));
     }
+    if !new.claims.iter().all(|(name, value)| is_claim(name, value, 0)) {
+        return Err(OperatorError::invalid(
+            "claims: names of 1 to 64 characters, 5 levels, numbers below 1e100",
+        ));
+    }
     let bytes: usize = names.map(|name| name.len() + 3).sum::<usize>() + json!(new.claims).to_string().len();
     if bytes > MAX_BYTES {
-        return Err(OperatorError::invalid("roles, permissions and claims: 1280 bytes in all"));
+        return Err(OperatorError::invalid("roles, permissions and claims: 1200 bytes in all"));
     }
     let password = match new.password {
-        None => None,
+        None => return Err(OperatorError::invalid("password is missing")),
         Some(_) if operator.app.config.operator_passwords == OperatorPasswords::Refused => {
             return Err(OperatorError::PasswordNotAllowed);
         }
@@ -100,7 +109,22 @@ pub async fn build(
         epoch: 0,
         created_at: now,
         version: 1,
+        rest: Rest::default(),
     })
+}
+
+/// Whether a claim is one that the table can hold and a token should.
+fn is_claim(name: &str, value: &Value, depth: usize) -> bool {
+    (1..=64).contains(&name.len())
+        && depth < 5
+        && match value {
+            Value::Null | Value::Bool(_) | Value::String(_) => true,
+            Value::Number(number) => {
+                number.as_f64().is_some_and(|number| number == 0.0 || (1e-100..1e100).contains(&number.abs()))
+            }
+            Value::Array(items) => items.iter().all(|item| is_claim(name, item, depth + 1)),
+            Value::Object(members) => members.iter().all(|(name, value)| is_claim(name, value, depth + 1)),
+        }
 }
 
 /// Adds a user.

@@ -23,7 +23,10 @@ use crate::request::RefreshRequest;
 /// How often one request decides again because another write was first.
 const DECISIONS: usize = 8;
 
-/// What one request decides on. The family alone changes while it does.
+/// How often one request reads anew because the epochs it read do not belong together.
+const READS: usize = 3;
+
+/// What one request decides on, as one read found it.
 struct Scene<'a> {
     app: &'a App,
     call: &'a Call,
@@ -35,35 +38,66 @@ struct Scene<'a> {
     scope: Option<&'a BTreeSet<String>>,
 }
 
+/// What a decision on one read came to.
+enum Decided {
+    /// The answer.
+    Reply(Reply),
+    /// The epochs of tenant, user and family differ: the user signed out, or the read fell into the middle of a sign-out
+    /// that keeps this session.
+    Epochs([u32; 4]),
+}
+
 /// Answers a request to refresh.
-pub async fn refresh(app: &App, call: &Call, request: RefreshRequest, note: &mut Note) -> Result<Reply, Refusal> {
-    let found = enter(app, call, &request, note).await?;
-    let token = request.token.as_ref().ok_or_else(|| invalid_grant("malformed"))?;
-    let (Some(user), Some(family)) = (found.user, found.family) else {
-        note.verdict = Some("unknown");
-        return Err(invalid_grant("unknown"));
-    };
-    note.user = Some(user.id.to_string());
-    note.family = Some(family.id.to_string());
-    let scene = Scene {
-        app,
-        call,
-        store: &found.store,
-        tenant: &found.tenant,
-        client: &found.client,
-        user: &user,
-        token,
-        scope: request.scope.as_ref(),
-    };
-    scene.decide(family, note).await
+///
+/// A batch read is not one moment: it can find the user after a sign-out and the family, which that sign-out keeps,
+/// before it. So epochs that differ count only when a second read finds the same ones.
+pub async fn refresh(
+    app: &App,
+    call: &Call,
+    request: RefreshRequest,
+    note: &mut Note,
+) -> Result<Reply, Refusal> {
+    let mut seen = None;
+    for _ in 0..READS {
+        let found = enter(app, call, &request, note).await?;
+        let token = request.token.as_ref().ok_or_else(|| invalid_grant("malformed"))?;
+        let (Some(user), Some(family)) = (found.user, found.family) else {
+            note.verdict = Some("unknown");
+            return Err(invalid_grant("unknown"));
+        };
+        note.user = Some(user.id.to_string());
+        note.family = Some(family.id.to_string());
+        let scene = Scene {
+            app,
+            call,
+            store: &found.store,
+            tenant: &found.tenant,
+            client: &found.client,
+            user: &user,
+            token,
+            scope: request.scope.as_ref(),
+        };
+        match scene.decide(family, note).await? {
+            Decided::Reply(reply) => return Ok(reply),
+            Decided::Epochs(epochs) if seen == Some(epochs) => return Err(invalid_grant("epoch")),
+            Decided::Epochs(epochs) => seen = Some(epochs),
+        }
+    }
+    Err(Refusal::unavailable("epochs", None))
 }
 
 /// Takes a client's word that it durably keeps the token it shows: its predecessor is spent from now on. Always 204, so
 /// that it says nothing of the token.
-pub async fn confirm(app: &App, call: &Call, request: RefreshRequest, note: &mut Note) -> Result<Reply, Refusal> {
+pub async fn confirm(
+    app: &App,
+    call: &Call,
+    request: RefreshRequest,
+    note: &mut Note,
+) -> Result<Reply, Refusal> {
     let done = || Ok(Reply::empty(StatusCode::NO_CONTENT));
     let found = enter(app, call, &request, note).await?;
-    let (Some(user), Some(mut family), Some(token)) = (found.user, found.family, request.token.as_ref()) else {
+    let (Some(user), Some(mut family), Some(token)) = (found.user, found.family, request.token.as_ref())
+    else {
         return done();
     };
     for _ in 0..DECISIONS {
@@ -115,7 +149,7 @@ async fn enter(app: &App, call: &Call, request: &RefreshRequest, note: &mut Note
 }
 
 impl Scene<'_> {
-    async fn decide(&self, read: Family, note: &mut Note) -> Result<Reply, Refusal> {
+    async fn decide(&self, read: Family, note: &mut Note) -> Result<Decided, Refusal> {
         let mut family = read;
         let mut verdict = present(Some(&family), self.presentation());
         let mut signed = None;
@@ -123,6 +157,10 @@ impl Scene<'_> {
             note.verdict = Some(name(verdict));
             let other = match verdict {
                 Verdict::Unknown => return Err(invalid_grant("unknown")),
+                Verdict::Dead(Dead::Epoch) => {
+                    let (tenant, user) = (self.tenant.epoch, self.user.epoch);
+                    return Ok(Decided::Epochs([tenant, family.tenant_epoch, user, family.user_epoch]));
+                }
                 Verdict::Dead(dead) => return Err(invalid_grant(cause(dead))),
                 Verdict::SlowDuplicate => return Err(Refusal::unavailable("slow_duplicate", None)),
                 Verdict::Reuse => return Err(self.end(&family).await?),
@@ -134,7 +172,12 @@ impl Scene<'_> {
                     match self.store.commit_family(&family, &after).await? {
                         Ok(()) => {
                             let rotation = Rotation { generation: after.generation, replayed: false };
-                            return Ok(self.reply(access_token, &rotated.successor, &after, rotation));
+                            return Ok(Decided::Reply(self.reply(
+                                access_token,
+                                &rotated.successor,
+                                &after,
+                                rotation,
+                            )));
                         }
                         Err(other) => other,
                     }
@@ -151,7 +194,12 @@ impl Scene<'_> {
                             let after = replayed.change.as_ref().unwrap_or(&family);
                             report_streak(after);
                             let rotation = Rotation { generation: after.generation, replayed: true };
-                            return Ok(self.reply(access_token, &replayed.successor, after, rotation));
+                            return Ok(Decided::Reply(self.reply(
+                                access_token,
+                                &replayed.successor,
+                                after,
+                                rotation,
+                            )));
                         }
                         Err(other) => other,
                     }
@@ -174,14 +222,15 @@ impl Scene<'_> {
         }
     }
 
-    /// Signs the access token, once per request: nothing in it depends on the generation.
+    /// Signs the access token, once per read: nothing in it depends on the generation.
     async fn sign_once(&self, family: &Family, signed: &mut Option<String>) -> Result<String, Refusal> {
         if let Some(token) = signed {
             return Ok(token.clone());
         }
         let scope = self.scope(family)?;
         let subject = Subject { tenant: self.tenant, user: self.user, family, scope };
-        let token = issue::access_token(&self.app.kms, &self.app.config.public_url, subject, self.call.now).await?;
+        let token =
+            issue::access_token(&self.app.kms, &self.app.config.public_url, subject, self.call.now).await?;
         Ok(signed.insert(token).clone())
     }
 
@@ -198,7 +247,13 @@ impl Scene<'_> {
         self.call.client_version().or_else(|| family.client_version.clone())
     }
 
-    fn reply(&self, access_token: String, successor: &RefreshToken, family: &Family, rotation: Rotation) -> Reply {
+    fn reply(
+        &self,
+        access_token: String,
+        successor: &RefreshToken,
+        family: &Family,
+        rotation: Rotation,
+    ) -> Reply {
         let scope = self.scope.unwrap_or(&family.scope);
         let subject = Subject { tenant: self.tenant, user: self.user, family, scope };
         let response = TokenResponse::new(access_token, successor, subject, Some(rotation), self.call.now);

@@ -39,7 +39,8 @@ pub fn from_form(call: &Call) -> Result<RefreshRequest, Refusal> {
         Some(_) => return Err(Refusal::new(Code::UnsupportedGrantType, "grant_type")),
         None => return Err(Refusal::invalid_request("grant_type is missing.")),
     }
-    let credentials = Credentials::read(call, text(form.take("client_id")).as_deref(), form.take("client_secret"))?;
+    let credentials =
+        Credentials::read(call, text(form.take("client_id")).as_deref(), form.take("client_secret"))?;
     request(credentials, form.take("refresh_token"), text(form.take("scope")).as_deref())
 }
 

@@ -27,8 +27,18 @@ struct SignedIn {
 }
 
 /// Verifies the access token, and its session and epochs by a consistent read: on this route a revoked token is dead at
-/// once.
+/// once. A read that fell into the middle of a sign-out is made once more.
 async fn signed_in(app: &App, call: &Call, note: &mut Note) -> Result<SignedIn, Refusal> {
+    match read_signed_in(app, call, note).await {
+        Err(refusal) if refusal.reason == EPOCH => read_signed_in(app, call, note).await,
+        outcome => outcome,
+    }
+}
+
+/// The reason of a token whose epochs are not those of the present.
+const EPOCH: &str = "epoch";
+
+async fn read_signed_in(app: &App, call: &Call, note: &mut Note) -> Result<SignedIn, Refusal> {
     let token = call.bearer()?;
     let subject = UnverifiedSubject::read(token.expose()).map_err(|_| invalid_token("malformed"))?;
     let id = call.tenant().ok_or_else(|| invalid_token("tenant"))?;
@@ -38,14 +48,17 @@ async fn signed_in(app: &App, call: &Call, note: &mut Note) -> Result<SignedIn, 
     let entered = entered.ok_or_else(|| invalid_token("tenant"))?;
     let own = issuer(&app.config.public_url, &id);
     let verifier = Verifier { tenant: &id, issuer: &own, ring: &entered.tenant.ring, audience: &own };
-    let verified = verifier.verify(token.expose(), call.now).map_err(|refusal| invalid_token(refusal.name()))?;
+    let verified =
+        verifier.verify(token.expose(), call.now).map_err(|refusal| invalid_token(refusal.name()))?;
     let claims = verified.claims();
-    let (Some(user), Some(family)) = (entered.user, entered.family) else { return Err(invalid_token("session")) };
+    let (Some(user), Some(family)) = (entered.user, entered.family) else {
+        return Err(invalid_token("session"));
+    };
     let now = Epochs { tenant: entered.tenant.epoch, user: user.epoch };
     if claims.ep != now || !user.is_active() {
-        return Err(invalid_token("epoch"));
+        return Err(invalid_token(EPOCH));
     }
-    if !family.is_live(call.now) {
+    if !family.is_open(call.now) {
         return Err(invalid_token("session"));
     }
     note.user = Some(user.id.to_string());
@@ -67,10 +80,8 @@ struct Session<'a> {
 /// Answers `GET /sessions`: the sessions that live, the newest use first. The last use is shown to the hour.
 pub async fn list(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
     let SignedIn { store, tenant, user, family: current } = signed_in(app, call, note).await?;
-    let (_, mut families) = store.load_user(user.id).await?;
-    families.retain(|family| {
-        family.is_live(call.now) && (family.tenant_epoch, family.user_epoch) == (tenant.epoch, user.epoch)
-    });
+    let mut families = store.list_families(user.id).await?;
+    families.retain(|family| family.is_live(&tenant, &user, call.now));
     families.sort_by_key(|family| std::cmp::Reverse(family.last_used_at));
     let sessions: Vec<_> = families
         .iter()
@@ -122,14 +133,13 @@ pub async fn end_all(app: &App, call: &Call, note: &mut Note) -> Result<Reply, R
         if store.commit_user(change).await? == Commit::Done {
             return Ok(Reply::empty(StatusCode::NO_CONTENT));
         }
-        let wanted =
-            Wanted { user: Some(user.id), family: Some((user.id, family.id)), ..Wanted::default() };
+        let wanted = Wanted { user: Some(user.id), family: Some((user.id, family.id)), ..Wanted::default() };
         let entered = app.store.enter(&tenant.id, wanted).await?;
         let again = entered.and_then(|entered| entered.user.zip(entered.family));
         let Some((user_now, family_now)) = again else { return Err(invalid_token("session")) };
         // Signed out by somebody else meanwhile: what was asked for has happened, and this token is dead.
-        if user_now.epoch != user.epoch || !family_now.is_live(call.now) {
-            return Err(invalid_token("epoch"));
+        if user_now.epoch != user.epoch || !family_now.is_open(call.now) {
+            return Err(invalid_token(EPOCH));
         }
         (user, family) = (user_now, family_now);
     }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use leasehold::app::App;
 use leasehold::client::Client;
 use leasehold::http::credentials::Credentials;
-use leasehold::http::{Call, Code, Refusal, Reply, body};
+use leasehold::http::{Call, Refusal, Reply, body};
 use leasehold::id::{FamilyId, UserId};
 use leasehold::refresh::family::{Presentation, Verdict, present};
 use leasehold::refresh::{Dead, Family, RefreshToken};
@@ -52,8 +52,7 @@ impl Presented {
 pub async fn revoke(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
     let (credentials, token) = read(call)?;
     let presented = Presented::read(&token);
-    let client_unknown = || Refusal::new(Code::InvalidClient, "tenant");
-    let tenant = call.tenant().ok_or_else(client_unknown)?;
+    let tenant = call.tenant().ok_or_else(|| credentials.refused())?;
     let wanted = Wanted {
         client: Some(&credentials.client_id),
         user: presented.family().map(|(user, _)| user),
@@ -62,12 +61,17 @@ pub async fn revoke(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Re
     };
     let entered = app.store.enter(&tenant, wanted).await?.filter(|entered| entered.tenant.is_active());
     let Some(Entered { store, tenant, client, user, family, .. }) = entered else {
-        return Err(client_unknown());
+        return Err(credentials.refused());
     };
     let client = credentials.authenticate(client, call, note)?;
     let done = || Ok(Reply::empty(StatusCode::OK));
     let (Some(user), Some(family)) = (user, family) else { return done() };
-    if !entitled(app, call, &presented, &Owner { tenant: &tenant, client: &client, user: &user, family: &family }) {
+    if !entitled(
+        app,
+        call,
+        &presented,
+        &Owner { tenant: &tenant, client: &client, user: &user, family: &family },
+    ) {
         return done();
     }
     note.user = Some(user.id.to_string());
@@ -107,7 +111,8 @@ fn entitled(app: &App, call: &Call, presented: &Presented, owner: &Owner<'_>) ->
         Presented::Access { text, .. } => {
             let issuer = issuer(&app.config.public_url, &tenant.id);
             let audience = if client.is_admin() { admin_audience(&issuer) } else { issuer.clone() };
-            let verifier = Verifier { tenant: &tenant.id, issuer: &issuer, ring: &tenant.ring, audience: &audience };
+            let verifier =
+                Verifier { tenant: &tenant.id, issuer: &issuer, ring: &tenant.ring, audience: &audience };
             verifier.verify(text.expose(), call.now).is_ok_and(|verified| {
                 let claims = verified.claims();
                 claims.client_id == client.id && claims.sid == family.id && claims.sub == family.user
@@ -127,7 +132,11 @@ fn read(call: &Call) -> Result<(Credentials, Secret<String>), Refusal> {
     let (client_id, client_secret, token) = match body::kind(call)? {
         body::Kind::Form => {
             let mut form = body::form(call)?;
-            (form.take("client_id").map(|id| id.expose().clone()), form.take("client_secret"), form.take("token"))
+            (
+                form.take("client_id").map(|id| id.expose().clone()),
+                form.take("client_secret"),
+                form.take("token"),
+            )
         }
         body::Kind::Json => {
             let json: Json = body::json(call)?;

@@ -46,7 +46,15 @@ impl Call {
             _ => (String::new(), None),
         };
         let (parts, body) = request.into_parts();
-        Self { route, now, headers: parts.headers, body: Secret::new(body.to_vec()), source, query, parameters }
+        Self {
+            route,
+            now,
+            headers: parts.headers,
+            body: Secret::new(body.to_vec()),
+            source,
+            query,
+            parameters,
+        }
     }
 
     /// The tenant of the path. One that can't exist answers like one that does not.
@@ -89,7 +97,10 @@ impl Call {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::unauthorized(CHALLENGE, "scheme"));
         }
-        if token.is_empty() || token.contains([' ', ',']) || self.headers.get_all(AUTHORIZATION).iter().count() > 1 {
+        if token.is_empty()
+            || token.contains([' ', ','])
+            || self.headers.get_all(AUTHORIZATION).iter().count() > 1
+        {
             return Err(malformed());
         }
         Ok(Secret::new(token.to_owned()))

@@ -11,7 +11,6 @@ use super::call::Call;
 use super::error::Refusal;
 use super::reply::Reply;
 use crate::app::App;
-use crate::client::ClientStatus;
 use crate::store::Wanted;
 use crate::telemetry::Note;
 
@@ -29,11 +28,7 @@ pub async fn preflight(app: &App, call: &Call, note: &mut Note) -> Result<Reply,
     if !entered.tenant.is_active() {
         return Ok(reply);
     }
-    note.tenant = Some(tenant.to_string());
-    let clients = entered.store.list_clients().await?;
-    let registered =
-        clients.iter().any(|client| client.status == ClientStatus::Active && client.allows_origin(origin));
-    if !registered {
+    if !entered.tenant.origins.contains(origin) {
         return Ok(reply);
     }
     note.origin = Some(origin.to_owned());

@@ -39,10 +39,12 @@ impl Credentials {
         client_secret: Option<Secret<String>>,
     ) -> Result<Self, Refusal> {
         let twice = || Refusal::invalid_request("The client authenticates in more than one way.");
+        // In JSON, too, what is empty counts as absent (RFC 6749 §3.2).
+        let client_id = client_id.filter(|id| !id.is_empty());
+        let client_secret = client_secret.filter(|secret| !secret.expose().is_empty());
         let unknown = |method| Refusal::invalid_client((method == Method::Header).then_some(BASIC_CHALLENGE));
         if let Some(header) = call.headers.get(AUTHORIZATION) {
-            let (id, secret) =
-                header.to_str().ok().and_then(basic).ok_or_else(|| unknown(Method::Header))?;
+            let (id, secret) = header.to_str().ok().and_then(basic).ok_or_else(|| unknown(Method::Header))?;
             if client_secret.is_some() || client_id.is_some_and(|named| named != id) {
                 return Err(twice());
             }
@@ -54,28 +56,42 @@ impl Credentials {
         Ok(Self { client_id, secret: client_secret, method: Method::Body })
     }
 
+    /// The refusal of this client: one that tried by header is told how (RFC 6749 §5.2).
+    pub fn refused(&self) -> Refusal {
+        Refusal::invalid_client((self.method == Method::Header).then_some(BASIC_CHALLENGE))
+    }
+
     /// The client, authenticated. One that is disabled still authenticates: what it may do is decided later.
     ///
     /// # Errors
     /// When there is no such client, or it did not prove who it is.
-    pub fn authenticate(&self, client: Option<Client>, call: &Call, note: &mut Note) -> Result<Client, Refusal> {
-        let refused = || Refusal::invalid_client((self.method == Method::Header).then_some(BASIC_CHALLENGE));
-        let client = client.ok_or_else(refused)?;
+    pub fn authenticate(
+        &self,
+        client: Option<Client>,
+        call: &Call,
+        note: &mut Note,
+    ) -> Result<Client, Refusal> {
+        let client = client.ok_or_else(|| self.refused())?;
         note.client = Some(client.id.to_string());
         // A page may read our refusals too, so this comes before them.
         note.origin = call.header(&ORIGIN).filter(|origin| client.allows_origin(origin)).map(str::to_owned);
-        if client.accepts(self.secret.as_ref()) { Ok(client) } else { Err(refused()) }
+        if client.accepts(self.secret.as_ref()) { Ok(client) } else { Err(self.refused()) }
     }
 
     /// The same, for a route on which a disabled client gets nothing.
     ///
     /// # Errors
     /// Also when the client is disabled.
-    pub fn authenticate_active(&self, client: Option<Client>, call: &Call, note: &mut Note) -> Result<Client, Refusal> {
+    pub fn authenticate_active(
+        &self,
+        client: Option<Client>,
+        call: &Call,
+        note: &mut Note,
+    ) -> Result<Client, Refusal> {
         let client = self.authenticate(client, call, note)?;
         match client.status {
             ClientStatus::Active => Ok(client),
-            ClientStatus::Disabled => Err(Refusal::invalid_client(None)),
+            ClientStatus::Disabled => Err(self.refused()),
         }
     }
 }
@@ -88,6 +104,11 @@ fn basic(header: &str) -> Option<(String, Secret<String>)> {
     }
     let joined = Secret::new(String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?);
     let (id, secret) = joined.expose().split_once(':')?;
-    let decode = |text: &str| form_urlencoded::parse(format!("v={text}").as_bytes()).next().map(|(_, v)| v.into_owned());
+    if joined.expose().contains('&') {
+        return None;
+    }
+    let decode = |text: &str| {
+        form_urlencoded::parse(format!("v={text}").as_bytes()).next().map(|(_, v)| v.into_owned())
+    };
     Some((decode(id)?, Secret::new(decode(secret)?)))
 }

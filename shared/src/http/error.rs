@@ -27,6 +27,7 @@ use crate::kms::KmsError;
 use crate::password::{BUSY_SECONDS, HashError};
 use crate::refresh::seal::Unopenable;
 use crate::store::StoreError;
+use crate::telemetry::chain;
 use crate::throttle::RetryAfter;
 
 /// Seconds after which a client may try again after trouble of ours.
@@ -113,7 +114,9 @@ impl Code {
             | Self::InvalidScope
             | Self::UnsupportedGrantType
             | Self::AccessDenied => ClientAction::FixRequest,
-            Self::InvalidGrant | Self::InvalidCredentials | Self::InvalidToken => ClientAction::Reauthenticate,
+            Self::InvalidGrant | Self::InvalidCredentials | Self::InvalidToken => {
+                ClientAction::Reauthenticate
+            }
             Self::TooManyRequests | Self::TemporarilyUnavailable | Self::ServerError => ClientAction::Retry,
         }
     }
@@ -216,14 +219,8 @@ impl Refusal {
 
     /// The chain of causes, for the log alone.
     pub fn cause(&self) -> Option<String> {
-        let first: &dyn Error = self.cause.as_deref()?;
-        let mut text = first.to_string();
-        let mut next = first.source();
-        while let Some(cause) = next {
-            text = text + ": " + &cause.to_string();
-            next = cause.source();
-        }
-        Some(text)
+        let first: &(dyn Error + Send + Sync) = self.cause.as_deref()?;
+        Some(chain(first))
     }
 
     /// The response. It says what is constant for the code and nothing of the request.
@@ -288,7 +285,9 @@ impl From<RetryAfter> for Refusal {
 impl From<HashError> for Refusal {
     fn from(error: HashError) -> Self {
         match error {
-            HashError::Busy => Self { retry_after: Some(BUSY_SECONDS), ..Self::unavailable("hashing_busy", None) },
+            HashError::Busy => {
+                Self { retry_after: Some(BUSY_SECONDS), ..Self::unavailable("hashing_busy", None) }
+            }
             HashError::TooLong => Self::invalid_request("The password is too long."),
             HashError::Stored(_) => Self::server_error("corrupt", error),
             HashError::Failed => Self::unavailable("hashing", Some(error.into())),

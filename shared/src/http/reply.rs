@@ -34,6 +34,11 @@ impl Reply {
         self
     }
 
+    /// Whether a header is set.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.headers.contains_key(name)
+    }
+
     /// The HTTP status.
     pub const fn status(&self) -> StatusCode {
         self.status

@@ -16,14 +16,21 @@ use crate::telemetry::{self, Ending, Note};
 
 /// Answers one event: `handle` decides, and this keeps the deadline, catches a panic, writes the log line and allows the
 /// browser page that the handler found entitled to read the answer.
-async fn answer<C: Sync>(request: Request, deadline: Duration, context: &C, handle: Handler<C>) -> Response<Body> {
+async fn answer<C: Sync>(
+    request: Request,
+    deadline: Duration,
+    context: &C,
+    handle: Handler<C>,
+) -> Response<Body> {
     let call = Call::new(request, clock::now());
     let mut note = Note {
         tenant: call.tenant().map(|tenant| tenant.to_string()),
         client_version: call.client_version(),
         ..Note::default()
     };
-    let handled = tokio::time::timeout(deadline, AssertUnwindSafe(handle(context, &call, &mut note)).catch_unwind()).await;
+    let handled =
+        tokio::time::timeout(deadline, AssertUnwindSafe(handle(context, &call, &mut note)).catch_unwind())
+            .await;
     let outcome = match handled {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_panic)) => Err(Refusal::server_error("panic", "the handler panicked")),
@@ -56,7 +63,11 @@ async fn answer<C: Sync>(request: Request, deadline: Duration, context: &C, hand
             .header(ACCESS_CONTROL_ALLOW_ORIGIN, origin)
             .header(http::header::ACCESS_CONTROL_EXPOSE_HEADERS, RETRY_AFTER.as_str());
     }
-    reply.header(VARY, "Origin").into()
+    // What answers any origin must not be cached per origin.
+    if !reply.has(&ACCESS_CONTROL_ALLOW_ORIGIN) || note.origin.is_some() {
+        reply = reply.header(VARY, "Origin");
+    }
+    reply.into()
 }
 
 /// The work of a handler, boxed so that one runner serves all functions.
@@ -69,7 +80,11 @@ pub type Handler<C> = for<'a> fn(&'a C, &'a Call, &'a mut Note) -> Handled<'a>;
 ///
 /// # Errors
 /// When the Runtime API is gone.
-pub async fn run<C: Sync>(context: &C, deadline_seconds: u64, handle: Handler<C>) -> Result<(), lambda_http::Error> {
+pub async fn run<C: Sync>(
+    context: &C,
+    deadline_seconds: u64,
+    handle: Handler<C>,
+) -> Result<(), lambda_http::Error> {
     let deadline = Duration::from_secs(deadline_seconds);
     lambda_http::run(lambda_http::service_fn(async |request: Request| {
         Ok::<_, std::convert::Infallible>(answer(request, deadline, context, handle).await)

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Algorithm, Custody, PublicKey};
 use crate::clock::Timestamp;
 use crate::id::Kid;
+use crate::rest::Rest;
 
 /// What a key is at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -49,6 +50,9 @@ pub struct Key {
     /// When an admin declared it compromised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compromised_at: Option<Timestamp>,
+    /// What a newer release keeps here.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 impl Key {
@@ -128,6 +132,7 @@ mod tests {
             superseded_at: at(1),
             retire_at: at(2),
             compromised_at: at(3),
+            rest: Rest::default(),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::client::{Client, ClientStatus};
 use crate::clock::Timestamp;
 use crate::id::{ClientId, FamilyId, UserId};
 use crate::policy::Policy;
+use crate::rest::Rest;
 use crate::secret::{Secret, same_bytes, sha256};
 use crate::tenant::Tenant;
 use crate::user::User;
@@ -107,6 +108,9 @@ pub struct Family {
     pub late_streak: u32,
     /// Raised by every change.
     pub version: u64,
+    /// What a newer release keeps here.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 /// What a login settles.
@@ -151,6 +155,24 @@ impl Fresh {
             nonce: crate::secret::random(),
             rotation_id: crate::secret::random(),
         }
+    }
+}
+
+/// Randomness for a new family.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Its id.
+    pub id: FamilyId,
+    /// The proof of generation 0.
+    pub proof: Proof,
+    /// The secret of generation 0.
+    pub fresh: Fresh,
+}
+
+impl Opening {
+    /// Draws it.
+    pub fn draw() -> Self {
+        Self { id: FamilyId::generate(), proof: Proof::new(crate::secret::random()), fresh: Fresh::draw() }
     }
 }
 
@@ -311,7 +333,8 @@ pub struct Replayed {
 
 impl Family {
     /// Opens a family: generation 0 and its token.
-    pub fn open(grant: Grant, id: FamilyId, policy: &Policy, fresh: &Fresh, proof: Proof, now: Timestamp) -> Rotated {
+    pub fn open(grant: Grant, policy: &Policy, opening: Opening, now: Timestamp) -> Rotated {
+        let Opening { id, proof, fresh } = opening;
         let absolute_expiry = now.plus_seconds(policy.absolute_seconds.into());
         let family = Self {
             id,
@@ -345,8 +368,15 @@ impl Family {
             late_counted_gen: None,
             late_streak: 0,
             version: 1,
+            rest: Rest::default(),
         };
-        let successor = RefreshToken { user: family.user, family: id, generation: 0, proof, secret: fresh.secret.clone() };
+        let successor = RefreshToken {
+            user: family.user,
+            family: id,
+            generation: 0,
+            proof,
+            secret: fresh.secret.clone(),
+        };
         Rotated { family, successor }
     }
 
@@ -361,7 +391,8 @@ impl Family {
         let place = Place { tenant: &tenant.id, family: self.id, generation };
         // Only a generation without any replay resets the streaks: a lost reply is rare and single, lock step replays
         // in every generation.
-        let previous_was_replayed = self.replayed_gen.is_some() && self.replayed_gen == self.generation.checked_sub(1);
+        let previous_was_replayed =
+            self.replayed_gen.is_some() && self.replayed_gen == self.generation.checked_sub(1);
         let streak = |count: u32| if previous_was_replayed { count } else { 0 };
         let retry_until = now.plus_seconds(policy.retry_window_seconds.into());
         let family = Self {
@@ -380,8 +411,13 @@ impl Family {
             version: self.version + 1,
             ..self.used(policy, now)
         };
-        let successor =
-            RefreshToken { user: self.user, family: self.id, generation, proof, secret: fresh.secret.clone() };
+        let successor = RefreshToken {
+            user: self.user,
+            family: self.id,
+            generation,
+            proof,
+            secret: fresh.secret.clone(),
+        };
         Rotated { family, successor }
     }
 
@@ -426,8 +462,11 @@ impl Family {
     #[must_use]
     pub fn confirm(&self) -> Option<Self> {
         let has_predecessor = self.previous_hash.is_some();
-        (has_predecessor && !self.confirmed)
-            .then(|| Self { confirmed: true, version: self.version + 1, ..self.clone() })
+        (has_predecessor && !self.confirmed).then(|| Self {
+            confirmed: true,
+            version: self.version + 1,
+            ..self.clone()
+        })
     }
 
     /// The family kept through a sign-out of all others: it takes on the epoch that ends them.
@@ -436,9 +475,14 @@ impl Family {
         Self { user_epoch, version: self.version + 1, ..self.clone() }
     }
 
-    /// Whether the family gives tokens at `now`, as far as the family itself knows.
-    pub fn is_live(&self, now: Timestamp) -> bool {
+    /// Whether the family may give tokens at `now`, as far as the family itself knows. Where it may not, it never will.
+    pub fn is_open(&self, now: Timestamp) -> bool {
         self.status == FamilyStatus::Active && now < self.absolute_expiry && now < self.idle_expiry
+    }
+
+    /// Whether the family gives tokens at `now` under the epochs of its tenant and user.
+    pub fn is_live(&self, tenant: &Tenant, user: &User, now: Timestamp) -> bool {
+        self.is_open(now) && (self.tenant_epoch, self.user_epoch) == (tenant.epoch, user.epoch)
     }
 
     fn used(&self, policy: &Policy, now: Timestamp) -> Self {
@@ -454,7 +498,8 @@ impl Family {
             return Some(Replay::Prompt);
         }
         let counted = self.late_counted_gen == Some(generation);
-        (now < self.late_until && (counted || self.late_streak < policy.late_retry_limit)).then_some(Replay::Late)
+        (now < self.late_until && (counted || self.late_streak < policy.late_retry_limit))
+            .then_some(Replay::Late)
     }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::client::ClientType;
 use crate::id::{LoginId, TenantId};
 use crate::keys::KeyRing;
+use crate::rest::Rest;
 use crate::tenant::TenantStatus;
 use crate::user::UserStatus;
 
@@ -29,8 +30,10 @@ impl World {
             epoch: 3,
             policy: Policy::default(),
             ring: KeyRing::default(),
+            origins: BTreeSet::new(),
             created_at: START,
             version: 1,
+            rest: Rest::default(),
         };
         let client = Client {
             id: "app".parse().unwrap(),
@@ -42,6 +45,7 @@ impl World {
             status: ClientStatus::Active,
             created_at: START,
             version: 1,
+            rest: Rest::default(),
         };
         let user = User {
             id: UserId::from_bytes([1; 16]),
@@ -55,6 +59,7 @@ impl World {
             epoch: 5,
             created_at: START,
             version: 1,
+            rest: Rest::default(),
         };
         let grant = Grant {
             user: user.id,
@@ -69,13 +74,19 @@ impl World {
         };
         let opened = Family::open(
             grant,
-            FamilyId::from_bytes([2; 16]),
             &tenant.policy,
-            &fresh(0),
-            Proof::new([9; 16]),
+            Opening { id: FamilyId::from_bytes([2; 16]), proof: Proof::new([9; 16]), fresh: fresh(0) },
             START,
         );
-        Self { tenant, client, user, family: opened.family, tokens: vec![opened.successor], now: START, drawn: 0 }
+        Self {
+            tenant,
+            client,
+            user,
+            family: opened.family,
+            tokens: vec![opened.successor],
+            now: START,
+            drawn: 0,
+        }
     }
 
     fn after(mut self, rotations: usize) -> Self {
@@ -86,7 +97,13 @@ impl World {
     }
 
     fn presentation<'a>(&'a self, token: &'a RefreshToken) -> Presentation<'a> {
-        Presentation { tenant: &self.tenant, client: &self.client, user: Some(&self.user), token, now: self.now }
+        Presentation {
+            tenant: &self.tenant,
+            client: &self.client,
+            user: Some(&self.user),
+            token,
+            now: self.now,
+        }
     }
 
     fn verdict(&self, token: &RefreshToken) -> Verdict {
@@ -107,7 +124,11 @@ impl World {
             }
             Verdict::Replay(window) => {
                 let replayed = self.family.replay(&self.tenant, &token, window, self.now).unwrap();
-                assert_eq!(&replayed.successor, self.tokens.last().unwrap(), "a replay gives the one successor");
+                assert_eq!(
+                    &replayed.successor,
+                    self.tokens.last().unwrap(),
+                    "a replay gives the one successor"
+                );
                 if let Some(changed) = replayed.change {
                     self.family = changed;
                 }
@@ -140,7 +161,10 @@ fn whoever_holds_no_token_of_the_family_learns_and_changes_nothing() {
         ("another family", RefreshToken { family: FamilyId::from_bytes([8; 16]), ..current.clone() }),
         ("generation above current", RefreshToken { generation: 4, ..current.clone() }),
         ("proof that does not chain", RefreshToken { proof: Proof::new([0; 16]), ..current.clone() }),
-        ("proof of an invented earlier generation", RefreshToken { generation: 0, proof: Proof::new([0; 16]), ..current.clone() }),
+        (
+            "proof of an invented earlier generation",
+            RefreshToken { generation: 0, proof: Proof::new([0; 16]), ..current.clone() },
+        ),
         ("current proof under an earlier generation", RefreshToken { generation: 1, ..current.clone() }),
         ("wrong secret for current", RefreshToken { secret: Secret::new([200; 32]), ..current.clone() }),
         ("wrong secret for previous", RefreshToken { secret: Secret::new([200; 32]), ..previous }),
@@ -152,7 +176,11 @@ fn whoever_holds_no_token_of_the_family_learns_and_changes_nothing() {
     let mut other = World::new().after(3);
     other.client.id = "other".parse().unwrap();
     assert_eq!(other.verdict(&current), Verdict::Unknown, "another client");
-    assert_eq!(other.verdict(&other.tokens[0].clone()), Verdict::Unknown, "another client with a spent token");
+    assert_eq!(
+        other.verdict(&other.tokens[0].clone()),
+        Verdict::Unknown,
+        "another client with a spent token"
+    );
 }
 
 #[test]
@@ -173,7 +201,11 @@ fn a_family_that_does_not_live_gives_nothing_and_changes_nothing() {
         let mut world = World::new().after(3);
         change(&mut world);
         for generation in [3, 2, 0] {
-            assert_eq!(world.verdict(&world.tokens[generation].clone()), Verdict::Dead(dead), "generation {generation}");
+            assert_eq!(
+                world.verdict(&world.tokens[generation].clone()),
+                Verdict::Dead(dead),
+                "generation {generation}"
+            );
         }
     }
     let world = World::new();
@@ -260,7 +292,11 @@ fn only_a_generation_without_any_replay_resets_the_streaks() {
     world.present(3);
     assert_eq!((world.family.late_streak, world.family.replay_streak), (2, 3), "a prompt replay keeps both");
     world.present(4);
-    assert_eq!((world.family.late_streak, world.family.replay_streak), (0, 0), "a clean generation resets both");
+    assert_eq!(
+        (world.family.late_streak, world.family.replay_streak),
+        (0, 0),
+        "a clean generation resets both"
+    );
 }
 
 #[test]

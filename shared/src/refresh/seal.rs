@@ -74,7 +74,8 @@ pub fn open(
     bytes.copy_from_slice(sealed.as_ref());
     let (head, body) = bytes.split_at_mut(NONCE_LEN);
     let nonce = Nonce::try_assume_unique_for_key(head).map_err(|_| Unopenable)?;
-    let plain = key(previous, &place).open_in_place(nonce, Aad::from(&place), body).map_err(|_| Unopenable)?;
+    let plain =
+        key(previous, &place).open_in_place(nonce, Aad::from(&place), body).map_err(|_| Unopenable)?;
     let mut secret = [0_u8; 32];
     secret.copy_from_slice(plain.get(..32).ok_or(Unopenable)?);
     Ok(Secret::new(secret))

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    DeleteRequest, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    WriteRequest,
 };
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -135,14 +136,17 @@ impl Store {
     }
 
     /// A part of a transaction that writes an item on a condition.
-    pub(super) fn part_put(&self, item: Item, condition: Option<Condition>) -> Result<TransactWriteItem, StoreError> {
+    pub(super) fn part_put(
+        &self,
+        item: Item,
+        condition: Option<Condition>,
+    ) -> Result<TransactWriteItem, StoreError> {
         let mut put = Put::builder().table_name(&self.table).set_item(Some(item));
         if let Some(condition) = condition {
             put = put
                 .condition_expression(condition.expression)
                 .set_expression_attribute_names(condition.names())
-                .set_expression_attribute_values(condition.values())
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+                .set_expression_attribute_values(condition.values());
         }
         Ok(TransactWriteItem::builder().put(put.build().map_err(StoreError::unbuilt("Put"))?).build())
     }
@@ -156,10 +160,22 @@ impl Store {
             .condition_expression(change.condition.expression)
             .set_expression_attribute_names(change.condition.names())
             .set_expression_attribute_values(change.condition.values())
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(StoreError::unbuilt("Update"))?;
         Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Deletes up to 25 items, in one call; what DynamoDB leaves undone stays.
+    pub(super) async fn delete(&self, keys: &[Key]) -> Result<(), StoreError> {
+        let mut requests = Vec::with_capacity(keys.len());
+        for key in keys.iter().take(25) {
+            let delete = DeleteRequest::builder().set_key(Some(key.attributes())).build();
+            let delete = delete.map_err(StoreError::unbuilt("BatchWriteItem"))?;
+            requests.push(WriteRequest::builder().delete_request(delete).build());
+        }
+        let call = self.client.batch_write_item().request_items(&self.table, requests);
+        call.send().await.map_err(StoreError::unavailable("BatchWriteItem"))?;
+        Ok(())
     }
 
     /// All items of a partition whose sort key begins with `prefix`, by consistent reads, up to `pages` megabytes.

@@ -39,7 +39,11 @@ impl TenantStore {
             Written::Yes => Ok(()),
             // Ids are random: an item of this id is our own, from a write whose answer was lost.
             Written::No(Some(found)) => {
-                if read_family(found)?.rotation_id == family.rotation_id { Ok(()) } else { Err(StoreError::Contended) }
+                if read_family(found)?.rotation_id == family.rotation_id {
+                    Ok(())
+                } else {
+                    Err(StoreError::Contended)
+                }
             }
             Written::No(None) => Err(StoreError::Contended),
         }
@@ -62,7 +66,9 @@ impl TenantStore {
             Written::No(Some(found)) => {
                 let found = read_family(found)?;
                 // The SDK's own retry of a write that had landed fails its condition against our own write.
-                let ours = found.rotation_id == after.rotation_id && found.version == after.version && found == *after;
+                let ours = found.rotation_id == after.rotation_id
+                    && found.version == after.version
+                    && found == *after;
                 Ok(if ours { Ok(()) } else { Err(Some(found)) })
             }
         }
@@ -91,7 +97,7 @@ impl TenantStore {
         };
         let parts = vec![
             self.store.part_update(&key, &end)?,
-            self.store.part_put(self.revocation_item(&Revocation::Session { sid: family }, audit.at), None)?,
+            self.store.part_put(self.revocation_item(&Revocation::Session { sid: family }), None)?,
             self.store.part_put(self.audit_item(audit), None)?,
         ];
         match self.store.transact(parts).await? {

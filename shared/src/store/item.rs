@@ -20,7 +20,17 @@ pub fn write<T: Serialize>(key: &Key, value: &T, expires_at: Option<Timestamp>) 
     item
 }
 
-/// The value of an item. Attributes that this release does not know are passed over.
-pub fn read<T: DeserializeOwned>(kind: &'static str, item: Item) -> Result<T, StoreError> {
-    serde_dynamo::from_item(item).map_err(|cause| StoreError::Corrupt { kind, cause: cause.to_string() })
+/// The value of an item. Attributes that this release does not know end in the value's `rest` and are written back.
+pub fn read<T: DeserializeOwned>(kind: &'static str, mut item: Item) -> Result<T, StoreError> {
+    for own in [schema::PK, schema::SK, schema::SCHEMA, schema::EXPIRES_AT] {
+        item.remove(own);
+    }
+    serde_dynamo::from_item(item)
+        .map_err(|cause| StoreError::Corrupt { kind, cause: shape(&cause.to_string()) })
+}
+
+/// What of a message about a value can be told: which member is missing. Anything else may repeat the value.
+fn shape(message: &str) -> String {
+    let missing = message.split("missing field `").nth(1).and_then(|rest| rest.split('`').next());
+    missing.map_or_else(|| "a member of another form".to_owned(), |name| format!("without {name}"))
 }

@@ -13,12 +13,13 @@ mod tenants;
 mod throttles;
 mod users;
 
-pub use directory::Directory;
+pub use directory::{Directory, Place};
 pub use families::{Commit, Revoked};
 pub use tenants::{Entered, KnownDevice, NewTenant, Wanted};
+pub use throttles::DEVICE_SECONDS;
 pub use users::UserChange;
 
-use crate::clock::Timestamp;
+use crate::clock;
 use crate::id::TenantId;
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
 use crate::revocation::{AuditEvent, Revocation};
@@ -74,7 +75,10 @@ impl Store {
                 *request.body_mut() = aws_smithy_types::body::SdkBody::empty();
             }
         });
-        let outcome = plain.config_override(aws_sdk_dynamodb::config::Builder::new().retry_config(retries)).send().await;
+        let outcome = plain
+            .config_override(aws_sdk_dynamodb::config::Builder::new().retry_config(retries))
+            .send()
+            .await;
         tracing::debug!(answered = outcome.is_ok(), "connected to the table");
     }
 }
@@ -85,11 +89,13 @@ impl TenantStore {
         &self.tenant
     }
 
-    fn revocation_item(&self, revocation: &Revocation, at: Timestamp) -> schema::Item {
+    /// The entry that verifiers find, stamped with the time of writing: a reader that follows the entries by time must
+    /// not be overtaken by one that was decided on long before it was written.
+    fn revocation_item(&self, revocation: &Revocation) -> schema::Item {
+        let at = clock::now();
         // As long as any token could live that this must keep out, and a margin for clocks.
         let expires_at = at.plus_seconds(MAX_ACCESS_TOKEN_SECONDS + 600);
-        let key = schema::revocation(&self.tenant, at);
-        let mut item = item::write(&key, revocation, Some(expires_at));
+        let mut item = item::write(&schema::revocation(&self.tenant, at), revocation, Some(expires_at));
         item.insert("at".to_owned(), schema::number(at.millis()));
         item
     }

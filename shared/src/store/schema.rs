@@ -60,7 +60,9 @@ impl Key {
     }
 
     pub fn is_of(&self, item: &Item) -> bool {
-        let is = |name: &str, value: &str| item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value);
+        let is = |name: &str, value: &str| {
+            item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value)
+        };
         is(PK, &self.pk) && is(SK, &self.sk)
     }
 }
@@ -77,10 +79,8 @@ pub fn tenant(tenant: &TenantId) -> Key {
     Key::new(format!("T#{tenant}"), "TENANT")
 }
 
-pub const CLIENT_PREFIX: &str = "CLIENT#";
-
 pub fn client(tenant: &TenantId, client: &ClientId) -> Key {
-    Key::new(format!("T#{tenant}"), format!("{CLIENT_PREFIX}{client}"))
+    Key::new(format!("T#{tenant}"), format!("CLIENT#{client}"))
 }
 
 pub fn login(tenant: &TenantId, login: &LoginId) -> Key {
@@ -132,7 +132,11 @@ pub fn shard(shard: u8) -> String {
 
 pub fn directory(tenant: &TenantId) -> Key {
     let [first, ..] = crate::secret::sha256(tenant.as_str().as_bytes());
-    Key::new(shard(first % SHARDS), tenant.as_str())
+    directory_at(first % SHARDS, tenant)
+}
+
+pub fn directory_at(at: u8, tenant: &TenantId) -> Key {
+    Key::new(shard(at), tenant.as_str())
 }
 
 fn unique_at(at: Timestamp) -> String {

@@ -123,7 +123,10 @@ impl Store {
         let directory = schema::directory(&tenant.id);
         let mut parts = vec![
             self.part_put(item::write(&schema::tenant(&tenant.id), tenant, None), absent())?,
-            self.part_put(item::write(&directory, &super::directory::Entry { created_at: tenant.created_at }, None), None)?,
+            self.part_put(
+                item::write(&directory, &super::directory::Entry { created_at: tenant.created_at }, None),
+                None,
+            )?,
         ];
         parts.extend(scope.user_parts(admin)?);
         for client in clients {
@@ -150,30 +153,30 @@ impl TenantStore {
         let written = item::write(&schema::tenant(&self.tenant), after, None);
         let mut parts = vec![self.store.part_put(written, Some(Condition::version(before.version)))?];
         if let Some(revocation) = revocation {
-            parts.push(self.store.part_put(self.revocation_item(revocation, audit.at), None)?);
+            parts.push(self.store.part_put(self.revocation_item(revocation), None)?);
         }
         parts.push(self.store.part_put(self.audit_item(audit), None)?);
         self.store.transact(parts).await
     }
 
-    /// All clients of the tenant.
-    ///
-    /// # Errors
-    /// When the table can't be read, or an item does not read as its kind.
-    pub async fn list_clients(&self) -> Result<Vec<Client>, StoreError> {
-        let pk = schema::tenant(&self.tenant).pk;
-        let found = self.store.query(&pk, schema::CLIENT_PREFIX, 1).await?;
-        found.into_iter().map(|found| item::read("client", found)).collect()
-    }
-
-    /// Registers a client. [`Commit::Lost`] when one of this id exists.
+    /// Registers a client, and its origins with the tenant, on condition of the tenant's version. [`Commit::Lost`] when
+    /// a client of this id exists, or the tenant was changed meanwhile.
     ///
     /// # Errors
     /// When the table can't be written.
-    pub async fn create_client(&self, client: &Client, audit: &AuditEvent) -> Result<Commit, StoreError> {
+    pub async fn create_client(
+        &self,
+        before: &Tenant,
+        client: &Client,
+        audit: &AuditEvent,
+    ) -> Result<Commit, StoreError> {
+        let mut after = Tenant { version: before.version + 1, ..before.clone() };
+        after.origins.extend(client.origins.iter().cloned());
         let key = schema::client(&self.tenant, &client.id);
+        let tenant = item::write(&schema::tenant(&self.tenant), &after, None);
         let parts = vec![
             self.store.part_put(item::write(&key, client, None), Some(Condition::absent()))?,
+            self.store.part_put(tenant, Some(Condition::version(before.version)))?,
             self.store.part_put(self.audit_item(audit), None)?,
         ];
         self.store.transact(parts).await

@@ -12,7 +12,7 @@ use crate::id::{LoginId, TenantId};
 use crate::throttle::Counter;
 
 /// How long a device stays known after its user last signed in from it, in seconds.
-const DEVICE_SECONDS: u64 = 400 * 86_400;
+pub const DEVICE_SECONDS: u64 = 400 * 86_400;
 
 impl Store {
     /// Where attempts to sign in to a tenant that does not exist are counted, all together: they make the same calls as

@@ -4,16 +4,16 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 
 use super::call::Condition;
 use super::families::{Commit, read_family};
-use super::schema::{self, SK};
+use super::schema;
 use super::tenants::LoginPointer;
 use super::{StoreError, TenantStore, item};
-use crate::id::UserId;
+use crate::id::{FamilyId, UserId};
 use crate::refresh::Family;
 use crate::revocation::{AuditEvent, Revocation};
 use crate::user::User;
 
-/// How many megabytes of a user's items are read at most. Families that ended leave within a day by TTL.
-const PAGES: usize = 4;
+/// How many megabytes of families are read at most.
+const PAGES: usize = 1;
 
 /// A change of a user and what is written with it.
 #[derive(Clone, Copy, Debug)]
@@ -31,23 +31,41 @@ pub struct UserChange<'a> {
 }
 
 impl TenantStore {
-    /// A user and all families of the user, by one query.
+    /// A user.
     ///
     /// # Errors
-    /// When the table can't be read, or an item does not read as its kind.
-    pub async fn load_user(&self, user: UserId) -> Result<(Option<User>, Vec<Family>), StoreError> {
-        let key = schema::user(&self.tenant, user);
-        let mut found_user = None;
+    /// When the table can't be read, or the item does not read as a user.
+    pub async fn find_user(&self, user: UserId) -> Result<Option<User>, StoreError> {
+        let found = self.store.read(&[schema::user(&self.tenant, user)]).await?;
+        found.into_iter().next().map(|found| item::read("user", found)).transpose()
+    }
+
+    /// The families of a user, for showing and counting them: nothing that admits or refuses depends on their being
+    /// complete. A damaged one is passed over and logged.
+    ///
+    /// # Errors
+    /// When the table can't be read.
+    pub async fn list_families(&self, user: UserId) -> Result<Vec<Family>, StoreError> {
+        let pk = schema::user(&self.tenant, user).pk;
         let mut families = Vec::new();
-        for found in self.store.query(&key.pk, "", PAGES).await? {
-            let sk = found.get(SK).and_then(|sk| sk.as_s().ok());
-            if sk.is_some_and(|sk| sk.starts_with(schema::FAMILY_PREFIX)) {
-                families.push(read_family(found)?);
-            } else if sk.is_some_and(|sk| *sk == key.sk) {
-                found_user = Some(item::read("user", found)?);
+        for found in self.store.query(&pk, schema::FAMILY_PREFIX, PAGES).await? {
+            match read_family(found) {
+                Ok(family) => families.push(family),
+                Err(error) => tracing::error!(user = %user, cause = %error, "a family is passed over"),
             }
         }
-        Ok((found_user, families))
+        Ok(families)
+    }
+
+    /// Removes families that can never give a token again, before DynamoDB's TTL gets to them. Presented, their tokens
+    /// are unknown afterwards instead of dead: the answer is the same.
+    ///
+    /// # Errors
+    /// When the table can't be written.
+    pub async fn forget_families(&self, user: UserId, families: &[FamilyId]) -> Result<(), StoreError> {
+        let keys: Vec<_> =
+            families.iter().map(|family| schema::family(&self.tenant, user, *family)).collect();
+        self.store.delete(&keys).await
     }
 
     /// Adds a user. [`Commit::Lost`] when the login name is taken.
@@ -67,20 +85,23 @@ impl TenantStore {
     pub async fn commit_user(&self, change: UserChange<'_>) -> Result<Commit, StoreError> {
         let UserChange { before, after, keep, revocation, audit } = change;
         let key = schema::user(&self.tenant, after.id);
-        let mut parts =
-            vec![self.store.part_put(item::write(&key, after, None), Some(Condition::version(before.version)))?];
+        let mut parts = vec![
+            self.store.part_put(item::write(&key, after, None), Some(Condition::version(before.version)))?,
+        ];
         if let Some((before, after)) = keep {
-            parts.push(self.store.part_put(self.family_item(after), Some(Condition::version(before.version)))?);
+            parts.push(
+                self.store.part_put(self.family_item(after), Some(Condition::version(before.version)))?,
+            );
         }
         if let Some(revocation) = revocation {
-            parts.push(self.store.part_put(self.revocation_item(revocation, audit.at), None)?);
+            parts.push(self.store.part_put(self.revocation_item(revocation), None)?);
         }
         parts.push(self.store.part_put(self.audit_item(audit), None)?);
         self.store.transact(parts).await
     }
 
-    /// Replaces the hash of an unchanged password by one at the parameters now in force. Nothing else of the user
-    /// changes, no epoch and no version that others wait on.
+    /// Replaces the hash of an unchanged password by one at the parameters now in force. The epoch stays: no session
+    /// ends.
     ///
     /// # Errors
     /// When the table can't be written.
@@ -95,7 +116,8 @@ impl TenantStore {
     }
 
     pub(super) fn user_parts(&self, user: &User) -> Result<[TransactWriteItem; 2], StoreError> {
-        let login = item::write(&schema::login(&self.tenant, &user.login), &LoginPointer { user: user.id }, None);
+        let login =
+            item::write(&schema::login(&self.tenant, &user.login), &LoginPointer { user: user.id }, None);
         let written = item::write(&schema::user(&self.tenant, user.id), user, None);
         Ok([
             self.store.part_put(login, Some(Condition::absent()))?,

@@ -62,6 +62,9 @@ pub struct AccessClaims {
     pub exp: u64,
     /// When it was issued.
     pub iat: u64,
+    /// Before when it is not good. We set none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
     /// Unique.
     pub jti: String,
     /// Granted scope, space-separated.

@@ -140,7 +140,8 @@ impl Verifier<'_> {
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(Refusal::Signature),
         }
-        let claims: AccessClaims = serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)?;
+        let claims: AccessClaims =
+            serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)?;
         self.check(claims, now)
     }
 
@@ -151,7 +152,7 @@ impl Verifier<'_> {
             Err(Refusal::Audience)
         } else if now.seconds() >= claims.exp {
             Err(Refusal::Expired)
-        } else if claims.iat > now.seconds().saturating_add(LEEWAY_SECONDS) {
+        } else if claims.nbf.unwrap_or(0).max(claims.iat) > now.seconds().saturating_add(LEEWAY_SECONDS) {
             Err(Refusal::NotYetValid)
         } else {
             Ok(Verified(claims))

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
-use aws_lc_rs::encoding::AsDer;
 use serde_json::{Value, json};
 
 use super::*;
@@ -88,6 +88,7 @@ impl Bench {
             superseded_at: None,
             retire_at: None,
             compromised_at: None,
+            rest: crate::rest::Rest::default(),
         };
         Self { signer, ring: KeyRing::with_first_key(key.clone()), key, tenant: "acme".parse().unwrap() }
     }
@@ -125,6 +126,7 @@ fn claims() -> AccessClaims {
         client_id: "app".parse::<ClientId>().unwrap(),
         exp: NOW.seconds() + 900,
         iat: NOW.seconds(),
+        nbf: None,
         jti: "j".to_owned(),
         scope: "read".to_owned(),
         sid: FamilyId::from_bytes([2; 16]),
@@ -187,7 +189,8 @@ fn only_the_key_of_the_ring_and_its_one_algorithm_count() {
     let renamed = other.sign(&bench.header(), &changed(|_| ()));
     assert_eq!(bench.verify(&renamed), Err(Refusal::Signature), "another key under this kid");
     for alg in ["none", "None", "NONE", "nOnE", "HS256", "RS256", "EdDSA", "es256", "ES384", ""] {
-        let token = bench.sign(&json!({ "typ": "at+jwt", "alg": alg, "kid": bench.key.kid }), &changed(|_| ()));
+        let token =
+            bench.sign(&json!({ "typ": "at+jwt", "alg": alg, "kid": bench.key.kid }), &changed(|_| ()));
         assert_eq!(bench.verify(&token), Err(Refusal::Algorithm), "{alg}");
     }
     for kid in ["", "../../x", "a' or 1=1", &"A".repeat(43), &"A".repeat(5000)] {
@@ -257,6 +260,8 @@ fn claims_are_exact_and_of_their_types() {
         ("exp", json!(1e300), Refusal::Malformed),
         ("iat", json!(now + 61), Refusal::NotYetValid),
         ("iat", json!("0"), Refusal::Malformed),
+        ("nbf", json!(now + 61), Refusal::NotYetValid),
+        ("nbf", json!("0"), Refusal::Malformed),
         ("sub", json!("app"), Refusal::Malformed),
         ("sid", json!(""), Refusal::Malformed),
         ("ep", json!("01.2"), Refusal::Malformed),
@@ -265,11 +270,17 @@ fn claims_are_exact_and_of_their_types() {
         let token = bench.sign(&bench.header(), &changed(|claims| claims[name] = value.clone()));
         assert_eq!(bench.verify(&token), Err(refusal), "{name} = {value}");
     }
-    for name in ["iss", "sub", "aud", "client_id", "exp", "iat", "jti", "sid", "tid", "ep", "auth_time", "amr"] {
+    for name in
+        ["iss", "sub", "aud", "client_id", "exp", "iat", "jti", "sid", "tid", "ep", "auth_time", "amr"]
+    {
         let payload = changed(|claims| {
             claims.as_object_mut().unwrap().remove(name);
         });
-        assert_eq!(bench.verify(&bench.sign(&bench.header(), &payload)), Err(Refusal::Malformed), "without {name}");
+        assert_eq!(
+            bench.verify(&bench.sign(&bench.header(), &payload)),
+            Err(Refusal::Malformed),
+            "without {name}"
+        );
     }
     let twice = changed(|_| ()).to_string().replacen('{', r#"{"exp":1,"#, 1);
     assert_eq!(bench.verify(&bench.sign_text(&bench.header().to_string(), &twice)), Err(Refusal::Malformed));
@@ -331,8 +342,14 @@ fn malformed_der_is_refused() {
         long.extend([0x02, 0x01, 0x02]);
         long
     };
-    let bad: [&[u8]; 6] =
-        [&[], &good[..7], &[0x30, 0x03, 0x02, 0x01, 0x01], &[0x30, 0x06, 0x02, 0x01, 0x81, 0x02, 0x01, 0x02], &long, &[0; 64]];
+    let bad: [&[u8]; 6] = [
+        &[],
+        &good[..7],
+        &[0x30, 0x03, 0x02, 0x01, 0x01],
+        &[0x30, 0x06, 0x02, 0x01, 0x81, 0x02, 0x01, 0x02],
+        &long,
+        &[0; 64],
+    ];
     for der in bad {
         assert!(ecdsa_from_der(der).is_err(), "{der:?}");
     }
