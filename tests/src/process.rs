@@ -7,9 +7,19 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The process at the other end of a loopback connection, found by its local address.
-pub fn owner_of(peer: SocketAddr) -> Option<u32> {
-    let inode = inode_of(peer)?;
+/// A loopback connection, by the addresses of both its ends: the kernel gives one port to several callers at once, as
+/// long as they call different places.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// The end of the process that called.
+    pub caller: SocketAddr,
+    /// The end that was called.
+    pub called: SocketAddr,
+}
+
+/// The process that called.
+pub fn caller_of(connection: Connection) -> Option<u32> {
+    let inode = inode_of(connection)?;
     let wanted = format!("socket:[{inode}]");
     processes().into_iter().find(|pid| {
         let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
@@ -17,13 +27,13 @@ pub fn owner_of(peer: SocketAddr) -> Option<u32> {
     })
 }
 
-fn inode_of(peer: SocketAddr) -> Option<u64> {
-    let port = format!(":{:04X}", peer.port());
+fn inode_of(connection: Connection) -> Option<u64> {
+    let ends = [connection.caller, connection.called].map(|end| format!(":{:04X}", end.port()));
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        (fields.get(1)?.ends_with(&port) && fields.get(3) == Some(&"01"))
-            .then(|| fields.get(9)?.parse().ok())?
+        let joins = fields.get(1)?.ends_with(&ends[0]) && fields.get(2)?.ends_with(&ends[1]);
+        (joins && fields.get(3) == Some(&"01")).then(|| fields.get(9)?.parse().ok())?
     })
 }
 

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::process;
+use crate::process::{self, Connection};
 use crate::stack::free_port;
 
 /// What becomes of a call.
@@ -246,9 +246,10 @@ async fn listen(state: &Arc<Mutex<State>>, upstream: u16) -> SocketAddr {
             // Not fatal: it only makes answers slower.
             drop(stream.set_nodelay(true));
             let (state, client) = (Arc::clone(&state), client.clone());
+            let connection = Connection { caller: peer, called: address };
             let service = service_fn(move |request| {
                 let (state, client) = (Arc::clone(&state), client.clone());
-                async move { pass(&state, &client, upstream, peer, request).await }
+                async move { pass(&state, &client, upstream, connection, request).await }
             });
             // Ends with an error whenever a rule drops the connection.
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
@@ -273,7 +274,7 @@ async fn pass(
     state: &Mutex<State>,
     client: &Upstream,
     upstream: u16,
-    peer: SocketAddr,
+    connection: Connection,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Closed> {
     let (parts, body) = request.into_parts();
@@ -314,12 +315,12 @@ async fn pass(
         Some(Action::Unprocessed) => Ok(unprocessed(&body)),
         Some(Action::Error(name)) => Ok(refusal(name, &operation, &body)),
         Some(Action::KillBefore) => {
-            kill(peer);
+            kill(connection);
             Err(Closed)
         }
         Some(Action::KillAfter) => {
             forward().await?;
-            kill(peer);
+            kill(connection);
             Err(Closed)
         }
     }
@@ -419,9 +420,9 @@ fn refusal(name: &str, operation: &str, body: &[u8]) -> Response<Full<Bytes>> {
         .expect("a response of constants")
 }
 
-/// Kills the process at the other end of the connection.
-fn kill(peer: SocketAddr) {
-    if let Some(pid) = process::owner_of(peer) {
+/// Kills the process that called.
+fn kill(connection: Connection) {
+    if let Some(pid) = process::caller_of(connection) {
         process::kill_now(pid);
     }
 }
