@@ -23,15 +23,12 @@ const RINGS: &[(&str, &[&str])] = &[
             "throttle",
             "password",
             "refresh",
-            "scope",
-            "claims",
-            "version",
-            "audit",
+            "rest",
             "revocation",
         ],
     ),
     ("adapters", &["config", "trouble", "store", "kms"]),
-    ("edge", &["telemetry", "app", "issue", "http", "operator", "verify"]),
+    ("edge", &["telemetry", "app", "issue", "http"]),
 ];
 
 /// Where the AWS SDK may be named.
