@@ -121,5 +121,16 @@ pub const fn no_tenant(code: Code) -> Refusal {
 }
 
 fn pairs(map: &lambda_http::aws_lambda_events::query_map::QueryMap) -> HashMap<String, String> {
-    map.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let mut pairs: HashMap<String, String> = HashMap::new();
+    for (name, value) in map.iter() {
+        // Folded with commas, as API Gateway does: a doubled parameter is never the one or the other by chance.
+        pairs
+            .entry(name.to_owned())
+            .and_modify(|all| {
+                all.push(',');
+                all.push_str(value);
+            })
+            .or_insert_with(|| value.to_owned());
+    }
+    pairs
 }
