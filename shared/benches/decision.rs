@@ -206,7 +206,7 @@ fn access_token(criterion: &mut Criterion) {
         let signature = token.rsplit('.').next().expect("a signature");
         let mut group = criterion.benchmark_group(format!("access token {}", algorithm.name()));
         group.bench_function("signing input", |bench| {
-            bench.iter(|| signing_input(algorithm, &kid, black_box(&claims)))
+            bench.iter(|| signing_input(algorithm, &kid, black_box(&claims)));
         });
         group.bench_function("bare signature check", |bench| {
             bench.iter(|| {

@@ -9,6 +9,7 @@ mod epochs;
 mod forge;
 mod hostile;
 mod jwks;
+mod kept;
 mod kms_outage;
 mod layering;
 mod login;

@@ -79,13 +79,13 @@ pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Repl
     );
     let access_token = signed?;
     store.open_family(family).await?;
-    let follow_up = async {
+    let follow_up = Box::pin(async {
         tokio::join!(
             remember_device(&checked, call.now),
             rehash(login, &checked, &claimed.password),
             tidy(&checked, families, call),
         )
-    };
+    });
     if tokio::time::timeout(FOLLOW_UP, follow_up).await.is_err() {
         tracing::warn!(user = %user.id, "what follows a login took too long and is left to the next one");
     }

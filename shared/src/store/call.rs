@@ -85,10 +85,7 @@ impl Store {
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                 .send()
                 .await;
-            let error = match answer {
-                Ok(_) => return Ok(Written::Yes),
-                Err(error) => error,
-            };
+            let Err(error) = answer else { return Ok(Written::Yes) };
             match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                     return Ok(Written::No(failed.item.clone().filter(|item| !item.is_empty())));
@@ -113,10 +110,7 @@ impl Store {
                 .set_transact_items(Some(parts.clone()))
                 .send()
                 .await;
-            let error = match answer {
-                Ok(_) => return Ok(Commit::Done),
-                Err(error) => error,
-            };
+            let Err(error) = answer else { return Ok(Commit::Done) };
             match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {

@@ -13,6 +13,7 @@ use super::compact::ACCESS_TOKEN_TYPE;
 use crate::clock::Timestamp;
 use crate::id::{FamilyId, Kid, TenantId, UserId};
 use crate::keys::KeyRing;
+use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN: usize = 6144;
@@ -150,6 +151,9 @@ impl Verifier<'_> {
             Err(Refusal::Issuer)
         } else if !claims.aud.contains(self.audience) {
             Err(Refusal::Audience)
+        } else if claims.exp.saturating_sub(claims.iat) > MAX_ACCESS_TOKEN_SECONDS {
+            // No policy allows it, and nothing that outlives a token (keys, revocations) would outlive this one.
+            Err(Refusal::Malformed)
         } else if now.seconds() >= claims.exp {
             Err(Refusal::Expired)
         } else if claims.nbf.unwrap_or(0).max(claims.iat) > now.seconds().saturating_add(LEEWAY_SECONDS) {

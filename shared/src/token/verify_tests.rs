@@ -254,6 +254,8 @@ fn claims_are_exact_and_of_their_types() {
         ("exp", json!(now - 1), Refusal::Expired),
         ("exp", json!(0), Refusal::Expired),
         ("exp", json!(-1), Refusal::Malformed),
+        ("exp", json!(now + 3601), Refusal::Malformed),
+        ("exp", json!(u64::MAX), Refusal::Malformed),
         ("exp", json!("9999999999"), Refusal::Malformed),
         ("exp", json!(9_999_999_999.5), Refusal::Malformed),
         ("exp", json!(null), Refusal::Malformed),
