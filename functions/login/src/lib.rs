@@ -1,7 +1,7 @@
 //! The `login` function: signing in with name and password, and changing the password. A first-party API, never
 //! offered as OAuth's password grant (RFC 9700 §2.4).
 //!
-//! Both routes begin with the same check of name and password ([`check`]), which throttles, takes the same time and
+//! Both routes begin with the same check of name and password (`check`), which throttles, takes the same time and
 //! makes the same calls whoever asks, and says one thing for every reason to refuse. It must never let a request learn
 //! whether a user exists, hash before an attempt is counted, or end a session because somebody guessed.
 
