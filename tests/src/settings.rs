@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-/// The folder that holds the binaries of this build: the parent of the test binary's `deps`.
+/// The folder that holds the binaries of this build, which test binaries lie below, in `deps`.
 pub fn binaries() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of the test binary");
-    let deps = test.parent().expect("a folder");
-    deps.parent().expect("target/<profile>").to_owned()
+    let own = std::env::current_exe().expect("the path of this program");
+    let folder = own.parent().expect("a folder");
+    let below = folder.file_name().is_some_and(|name| name == "deps");
+    if below { folder.parent().expect("target/<profile>").to_owned() } else { folder.to_owned() }
 }
 
 /// Where the stacks of test runs keep their data and logs.

@@ -26,7 +26,7 @@ async fn main() {
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     let stack = Setup::default().deployed_hashing().instances(2).start();
     for algorithm in ["ES256", "RS256"] {
-        let tenant = Tenant::create_with(&stack, algorithm, json!({})).await;
+        let tenant = Tenant::create_with(&stack, algorithm, json!({ "max_sessions_per_user": 100 })).await;
         for connections in [1, 32] {
             refreshes(&stack, &tenant, algorithm, connections, time).await;
         }
