@@ -300,7 +300,7 @@ mod tests {
         let login = template.routes.iter().find(|route| route.key == "POST /t/{tenant}/login").unwrap();
         assert_eq!((login.function.as_str(), login.timeout), ("login", Duration::from_secs(30)));
         assert!(template.routes.iter().all(|route| route.function != "operator"));
-        assert_eq!(template.schedules[0].period, Duration::from_mins(5));
+        assert_eq!(template.schedules[0].period, Duration::from_hours(1));
         assert_eq!(template.schedules[0].input, r#"{"op":"schedule.run"}"#);
     }
 
