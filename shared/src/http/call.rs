@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, HeaderName};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
-use super::error::{Code, Refusal};
+use super::error::Refusal;
 use crate::clock::Timestamp;
 use crate::id::TenantId;
 use crate::secret::Secret;
@@ -113,11 +113,6 @@ pub const CHALLENGE: &str = "Bearer realm=\"leasehold\"";
 /// The refusal of an access token that is not good; the reason goes to the log alone.
 pub fn invalid_token(reason: &'static str) -> Refusal {
     Refusal::unauthorized("Bearer realm=\"leasehold\", error=\"invalid_token\"", reason)
-}
-
-/// The refusal of a tenant that is not there or not served, where nothing else can be said.
-pub const fn no_tenant(code: Code) -> Refusal {
-    Refusal::new(code, "tenant")
 }
 
 fn pairs(map: &lambda_http::aws_lambda_events::query_map::QueryMap) -> HashMap<String, String> {
