@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use leasehold::client::{Client, ClientStatus, ClientType};
 use leasehold::clock::Timestamp;
 use leasehold::id::{FamilyId, TenantId, UserId};
-use leasehold::keys::{Algorithm, Custody, Key, KeyRing, PublicKey};
+use leasehold::keys::{Algorithm, Custody, Key, KeyKind, KeyRing, PublicKey};
 use leasehold::policy::Policy;
 use leasehold::refresh::family::{Fresh, Grant, Opening, Presentation, Rotated};
 use leasehold::refresh::{Family, RefreshToken, Replay, present};
@@ -166,19 +166,8 @@ fn access_token(criterion: &mut Criterion) {
         let (signer, spki) = Signer::new(algorithm);
         let public = PublicKey::from_spki(algorithm, &spki).expect("a public key of this kind");
         let kid = public.thumbprint(algorithm).expect("a thumbprint");
-        let key = Key {
-            kid: kid.clone(),
-            algorithm,
-            custody: Custody::Kms,
-            public,
-            arn: String::new(),
-            published_at: NOW,
-            active_from: Some(NOW),
-            superseded_at: None,
-            retire_at: None,
-            compromised_at: None,
-            rest: Rest::default(),
-        };
+        let kind = KeyKind { algorithm, custody: Custody::Kms };
+        let key = Key::made(kind, kid.clone(), public, String::new(), NOW);
         let decoding_key = key.public.decoding_key(algorithm).expect("a key that verifies");
         let tenant = tenant(KeyRing::with_first_key(key));
         let (client, user) = (client(), user());

@@ -12,11 +12,13 @@
 //! A ring never holds a private key; that stays with the custody of the key.
 
 pub mod jwk;
+pub mod life;
 pub mod ring;
 
 use serde::{Deserialize, Serialize};
 
 pub use jwk::PublicKey;
+pub use life::{Due, Margins, Refused, Switch};
 pub use ring::{Key, KeyRing, KeyState};
 
 /// A signature algorithm of access tokens (RFC 7518 §3.1, RFC 8037 §3.1). Each key is used with exactly one.
@@ -53,9 +55,30 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
 }
 
 /// Who holds the private half of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Custody {
     /// KMS, which never gives it out and signs on request.
     Kms,
+    /// The table, encrypted under a key of KMS: a function decrypts it once and signs by itself.
+    Wrapped,
+}
+
+impl Custody {
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kms => "kms",
+            Self::Wrapped => "wrapped",
+        }
+    }
+}
+
+/// What a signing key is made as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyKind {
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// Who holds its private half.
+    pub custody: Custody,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, Custody, PublicKey};
+use super::{Algorithm, Custody, KeyKind, PublicKey};
 use crate::clock::Timestamp;
 use crate::id::Kid;
 use crate::rest::Rest;
@@ -34,7 +34,7 @@ pub struct Key {
     pub custody: Custody,
     /// Its public half.
     pub public: PublicKey,
-    /// The KMS key. Never leaves the service.
+    /// The KMS key that signs or, in custody `wrapped`, the one that wraps the private half. Never leaves the service.
     pub arn: String,
     /// Since when it is in the key set.
     pub published_at: Timestamp,
@@ -50,12 +50,46 @@ pub struct Key {
     /// When an admin declared it compromised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compromised_at: Option<Timestamp>,
+    /// When its private half was made unable to sign. Written after KMS was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<Timestamp>,
+    /// When its end was decided; from then on there is no way back. Written before KMS is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroying_at: Option<Timestamp>,
+    /// Whether an admin keeps its private half from being destroyed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retained: bool,
     /// What a newer release keeps here.
     #[serde(flatten)]
     pub rest: Rest,
 }
 
 impl Key {
+    /// A key that was just made: published from now on, and a spare until somebody promotes it.
+    pub fn made(kind: KeyKind, kid: Kid, public: PublicKey, arn: String, now: Timestamp) -> Self {
+        Self {
+            kid,
+            algorithm: kind.algorithm,
+            custody: kind.custody,
+            public,
+            arn,
+            published_at: now,
+            active_from: None,
+            superseded_at: None,
+            retire_at: None,
+            compromised_at: None,
+            disabled_at: None,
+            destroying_at: None,
+            retained: false,
+            rest: Rest::default(),
+        }
+    }
+
+    /// Algorithm and custody.
+    pub const fn kind(&self) -> KeyKind {
+        KeyKind { algorithm: self.algorithm, custody: self.custody }
+    }
+
     /// What the key is at `now`.
     pub fn state(&self, now: Timestamp) -> KeyState {
         let reached = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
@@ -85,13 +119,13 @@ impl Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyRing {
-    keys: Vec<Key>,
+    pub(super) keys: Vec<Key>,
 }
 
 impl KeyRing {
     /// The ring of a new tenant: its first key signs at once, since nobody can have cached a set without it.
     pub fn with_first_key(key: Key) -> Self {
-        Self { keys: vec![key] }
+        Self { keys: vec![Key { active_from: Some(key.published_at), ..key }] }
     }
 
     /// The key that signs at `now`: of those active, the one promoted last.
@@ -109,6 +143,16 @@ impl KeyRing {
         self.published(now).find(|key| key.kid.as_str() == kid)
     }
 
+    /// The key of this id, whatever its state.
+    pub fn find(&self, kid: &Kid) -> Option<&Key> {
+        self.keys.iter().find(|key| key.kid == *kid)
+    }
+
+    /// The key to which the tenant is to switch, if a switch is planned.
+    pub fn planned(&self, now: Timestamp) -> Option<&Key> {
+        self.keys.iter().find(|key| key.state(now) == KeyState::Pending && key.active_from.is_some())
+    }
+
     /// Every key, whatever its state.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter()
@@ -121,18 +165,15 @@ mod tests {
 
     fn key(marks: [Option<u64>; 4]) -> Key {
         let at = |index: usize| marks[index].map(Timestamp::from_seconds);
+        let kind = KeyKind { algorithm: Algorithm::EdDsa, custody: Custody::Kms };
+        let kid = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap();
+        let public = PublicKey::Ed25519 { x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned() };
         Key {
-            kid: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap(),
-            algorithm: Algorithm::EdDsa,
-            custody: Custody::Kms,
-            public: PublicKey::Ed25519 { x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned() },
-            arn: "arn".to_owned(),
-            published_at: Timestamp::from_seconds(0),
             active_from: at(0),
             superseded_at: at(1),
             retire_at: at(2),
             compromised_at: at(3),
-            rest: Rest::default(),
+            ..Key::made(kind, kid, public, "arn".to_owned(), Timestamp::from_seconds(0))
         }
     }
 
@@ -156,8 +197,8 @@ mod tests {
     fn a_key_that_does_not_sign_is_never_active() {
         let now = Timestamp::from_seconds(100);
         for marks in [[None; 4], [Some(1), Some(2), None, None], [Some(1), None, None, Some(50)]] {
-            assert_eq!(KeyRing::with_first_key(key(marks)).active(now), None);
+            assert_eq!(KeyRing { keys: vec![key(marks)] }.active(now), None);
         }
-        assert!(KeyRing::with_first_key(key([Some(1), None, None, None])).active(now).is_some());
+        assert!(KeyRing { keys: vec![key([Some(1), None, None, None])] }.active(now).is_some());
     }
 }

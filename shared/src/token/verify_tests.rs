@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::id::ClientId;
-use crate::keys::{Algorithm, Custody, Key, PublicKey};
+use crate::keys::{Algorithm, Custody, Key, KeyKind, PublicKey};
 use crate::token::claims::Epochs;
 use crate::token::compact::{ecdsa_from_der, join, signing_input};
 
@@ -77,19 +77,8 @@ impl Bench {
     fn new(algorithm: Algorithm) -> Self {
         let (signer, spki) = Signer::generate(algorithm);
         let public = PublicKey::from_spki(algorithm, &spki).unwrap();
-        let key = Key {
-            kid: public.thumbprint(algorithm).unwrap(),
-            algorithm,
-            custody: Custody::Kms,
-            public,
-            arn: "arn".to_owned(),
-            published_at: NOW,
-            active_from: Some(NOW),
-            superseded_at: None,
-            retire_at: None,
-            compromised_at: None,
-            rest: crate::rest::Rest::default(),
-        };
+        let kind = KeyKind { algorithm, custody: Custody::Kms };
+        let key = Key::made(kind, public.thumbprint(algorithm).unwrap(), public, "arn".to_owned(), NOW);
         Self { signer, ring: KeyRing::with_first_key(key.clone()), key, tenant: "acme".parse().unwrap() }
     }
 
