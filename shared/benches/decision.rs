@@ -10,68 +10,32 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
-use leasehold::client::{Client, ClientStatus, ClientType};
+use leasehold::client::{Client, ClientType, Settings};
 use leasehold::clock::Timestamp;
-use leasehold::id::{FamilyId, TenantId, UserId};
+use leasehold::id::FamilyId;
 use leasehold::keys::{Algorithm, Custody, Key, KeyKind, KeyRing, PublicKey};
 use leasehold::policy::Policy;
 use leasehold::refresh::family::{Fresh, Grant, Opening, Presentation, Rotated};
 use leasehold::refresh::{Family, RefreshToken, Replay, present};
-use leasehold::rest::Rest;
-use leasehold::tenant::{Tenant, TenantStatus};
+use leasehold::tenant::Tenant;
 use leasehold::token::claims::{AccessClaims, Epochs};
 use leasehold::token::compact::{join, signing_input};
 use leasehold::token::verify::Verifier;
-use leasehold::user::{User, UserStatus};
+use leasehold::user::{Profile, User};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const ISSUER: &str = "https://auth.example/t/acme";
 
 fn tenant(ring: KeyRing) -> Tenant {
-    let id: TenantId = "acme".parse().expect("a tenant id");
-    Tenant {
-        id,
-        status: TenantStatus::Active,
-        epoch: 0,
-        policy: Policy::default(),
-        ring,
-        created_at: NOW,
-        version: 1,
-        origins: BTreeSet::new(),
-        rest: Rest::default(),
-    }
+    Tenant::new("acme".parse().expect("a tenant id"), Policy::default(), ring, NOW)
 }
 
 fn client() -> Client {
-    Client {
-        id: "app".parse().expect("a client id"),
-        kind: ClientType::Public,
-        secret_hashes: vec![],
-        audiences: BTreeSet::new(),
-        scopes: BTreeSet::new(),
-        origins: BTreeSet::new(),
-        status: ClientStatus::Active,
-        created_at: NOW,
-        version: 1,
-        rest: Rest::default(),
-    }
+    Client::new("app".parse().expect("a client id"), ClientType::Public, Settings::default(), NOW).0
 }
 
 fn user() -> User {
-    User {
-        id: UserId::generate(),
-        login: "ada".parse().expect("a name"),
-        password: None,
-        roles: BTreeSet::new(),
-        permissions: BTreeSet::new(),
-        scopes: None,
-        claims: serde_json::Map::new(),
-        status: UserStatus::Active,
-        epoch: 0,
-        created_at: NOW,
-        version: 1,
-        rest: Rest::default(),
-    }
+    User::new("ada".parse().expect("a name"), Profile::default(), NOW)
 }
 
 fn open(tenant: &Tenant, client: &Client, user: &User) -> Rotated {

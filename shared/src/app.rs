@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::config::Config;
 use crate::kms::Kms;
+use crate::sign::Signer;
 use crate::store::Store;
 
 /// The certificate authorities of AWS's own endpoints, from Mozilla's list by way of Debian's `ca-certificates`
@@ -24,8 +25,10 @@ pub struct App {
     pub config: Config,
     /// The table.
     pub store: Store,
-    /// The signing keys.
+    /// Signing keys as things that are made and ended.
     pub kms: Kms,
+    /// Signing keys as things that sign.
+    pub signer: Signer,
 }
 
 impl App {
@@ -81,8 +84,14 @@ impl App {
             config.table.clone(),
             config.audit_retention_seconds,
         );
-        let kms = Kms::new(aws_sdk_kms::Client::from_conf(kms.build()), config.stage.clone());
-        Self { config, store, kms }
+        let kms = Kms::new(
+            aws_sdk_kms::Client::from_conf(kms.build()),
+            config.stage.clone(),
+            config.wrap_key.clone(),
+            config.key_deletion_window_days,
+        );
+        let signer = Signer::new(kms.clone(), config.margins, config.signatures_per_tenant);
+        Self { config, store, kms, signer }
     }
 }
 

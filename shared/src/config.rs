@@ -5,8 +5,11 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::client::is_local_host;
+use crate::keys::Margins;
 use crate::password::{HashCost, HashSettings, PasswordPolicy};
+use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
 use crate::throttle::{Limit, Limits};
+use crate::token::verify::LEEWAY_SECONDS;
 
 /// A variable is missing or unusable. The function does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +42,18 @@ pub struct Config {
     pub audit_retention_seconds: u64,
     /// `ORPHAN_KEY_SECONDS`: how old a signing key in no ring must be before it is scheduled for deletion. Default 3600.
     pub orphan_key_seconds: u64,
+    /// `WRAP_KEY`: ARN of the KMS key that wraps the private keys of custody `wrapped`; without it there is no such
+    /// custody.
+    pub wrap_key: Option<String>,
+    /// `MAX_ACCESS_TOKEN_SECONDS` (default 3600), `KEY_FALLBACK_SECONDS` (default 300), `KEY_DESTROY_AFTER_SECONDS`
+    /// (default 7 days) and the request deadline: how long a signing key outlives its last signature.
+    pub margins: Margins,
+    /// `KEY_DELETION_WINDOW_DAYS`: for how long KMS lets a deleted key be brought back; 7 (default) to 30.
+    pub key_deletion_window_days: u16,
+    /// `SIGNATURES_PER_TENANT`: how many signatures of KMS a tenant may have a second; 0 sets no bound. Default 400.
+    pub signatures_per_tenant: u32,
+    /// `SCHEDULE_BUDGET_SECONDS`: for how long one run of the schedule begins with further tenants. Default 240.
+    pub schedule_budget_seconds: u64,
     /// `OPERATOR_PASSWORDS`: `allow` lets an operator set initial passwords; anything else refuses them. On AWS a stage
     /// leaves it out.
     pub operator_passwords: OperatorPasswords,
@@ -120,6 +135,21 @@ impl Config {
             request_deadline_seconds: read.within("REQUEST_DEADLINE_SECONDS", 10, 1..=29)?,
             audit_retention_seconds: read.or("AUDIT_RETENTION_SECONDS", 400 * 86_400)?,
             orphan_key_seconds: read.within("ORPHAN_KEY_SECONDS", 3600, 1..=u64::MAX)?,
+            wrap_key: lookup("WRAP_KEY").filter(|key| !key.is_empty()),
+            margins: Margins {
+                request_deadline_seconds: read.within("REQUEST_DEADLINE_SECONDS", 10, 1..=29)?,
+                max_access_token_seconds: read.within(
+                    "MAX_ACCESS_TOKEN_SECONDS",
+                    MAX_ACCESS_TOKEN_SECONDS,
+                    10..=MAX_ACCESS_TOKEN_SECONDS,
+                )?,
+                fallback_seconds: read.or("KEY_FALLBACK_SECONDS", 300)?,
+                leeway_seconds: LEEWAY_SECONDS,
+                destroy_after_seconds: read.or("KEY_DESTROY_AFTER_SECONDS", 7 * 86_400)?,
+            },
+            key_deletion_window_days: read.within("KEY_DELETION_WINDOW_DAYS", 7, 7..=30)?,
+            signatures_per_tenant: read.or("SIGNATURES_PER_TENANT", 400)?,
+            schedule_budget_seconds: read.or("SCHEDULE_BUDGET_SECONDS", 240)?,
             operator_passwords: if lookup("OPERATOR_PASSWORDS").as_deref() == Some("allow") {
                 OperatorPasswords::Allowed
             } else {

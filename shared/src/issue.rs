@@ -5,28 +5,15 @@ use serde::Serialize;
 
 use crate::client::Client;
 use crate::clock::Timestamp;
-use crate::kms::{Kms, KmsError};
+use crate::keys::Key;
 use crate::refresh::{Family, RefreshToken};
+use crate::sign::{Occasion, SignError, Signer};
 use crate::tenant::{Tenant, admin_audience, issuer};
 use crate::token::claims::{AccessClaims, Epochs};
-use crate::token::compact::{self, CompactError};
+use crate::token::compact;
 use crate::user::{User, join_scope};
 
 use std::collections::BTreeSet;
-
-/// No access token could be made.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    /// KMS did not sign.
-    #[error(transparent)]
-    Kms(#[from] KmsError),
-    /// The user's claims do not fit.
-    #[error(transparent)]
-    Compact(#[from] CompactError),
-    /// The tenant has no key that signs.
-    #[error("the tenant has no active key")]
-    NoActiveKey,
-}
 
 /// For whom a token is made.
 #[derive(Clone, Copy, Debug)]
@@ -51,28 +38,37 @@ pub fn audiences(client: &Client, issuer: &str) -> BTreeSet<String> {
     }
 }
 
-/// Signs an access token.
-///
-/// # Errors
-/// When KMS does not sign, no key is active or the claims are too many.
-pub async fn access_token(
-    kms: &Kms,
-    public_url: &str,
-    subject: Subject<'_>,
-    now: Timestamp,
-) -> Result<String, IssueError> {
-    let Subject { tenant, .. } = subject;
-    let key = tenant.ring.active(now).ok_or(IssueError::NoActiveKey)?;
-    let claims = claims(public_url, subject, now);
-    let input = compact::signing_input(key.algorithm, &key.kid, &claims)?;
-    let signature = kms.sign(&key.arn, key.algorithm, input.as_bytes()).await?;
-    Ok(compact::join(&input, &signature))
+/// An access token that was just signed.
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    text: String,
+    lives_seconds: u64,
 }
 
-fn claims(public_url: &str, subject: Subject<'_>, now: Timestamp) -> AccessClaims {
+/// Signs an access token. It lives as long as the policy says, and never longer than its session or than any token of
+/// the deployment may.
+///
+/// # Errors
+/// See [`SignError`].
+pub async fn access_token(
+    signer: &Signer,
+    public_url: &str,
+    subject: Subject<'_>,
+    occasion: Occasion<'_>,
+) -> Result<AccessToken, SignError> {
+    let Subject { tenant, family, .. } = subject;
+    let longest = signer.margins().max_access_token_seconds;
+    let lives = u64::from(tenant.policy.access_token_seconds).min(longest);
+    let end = occasion.now.plus_seconds(lives).min(family.absolute_expiry);
+    let claims = claims(public_url, subject, occasion.now, end);
+    let lives_seconds = claims.exp.abs_diff(claims.iat);
+    let input = |key: &Key| compact::signing_input(key.algorithm, &key.kid, &claims);
+    let text = signer.sign(occasion, lives_seconds, input).await?;
+    Ok(AccessToken { text, lives_seconds })
+}
+
+fn claims(public_url: &str, subject: Subject<'_>, now: Timestamp, end: Timestamp) -> AccessClaims {
     let Subject { tenant, user, family, scope } = subject;
-    // A token never outlives its session.
-    let end = now.plus_seconds(tenant.policy.access_token_seconds.into()).min(family.absolute_expiry);
     AccessClaims {
         iss: issuer(public_url, &tenant.id),
         sub: user.id,
@@ -123,19 +119,18 @@ pub struct TokenResponse {
 impl TokenResponse {
     /// The response to a login or, with `rotation`, to a refresh.
     pub fn new(
-        access_token: String,
+        access_token: AccessToken,
         refresh_token: &RefreshToken,
         subject: Subject<'_>,
         rotation: Option<Rotation>,
         now: Timestamp,
     ) -> Self {
-        let Subject { tenant, family, scope, .. } = subject;
+        let Subject { family, scope, .. } = subject;
         let session_end = family.idle_expiry.min(family.absolute_expiry);
-        let end = now.plus_seconds(tenant.policy.access_token_seconds.into()).min(family.absolute_expiry);
-        let expires_in = now.seconds().abs_diff(end.seconds());
+        let expires_in = access_token.lives_seconds;
         let refresh_token_expires_in = now.seconds_until(session_end);
         Self {
-            access_token,
+            access_token: access_token.text,
             token_type: "Bearer",
             expires_in,
             refresh_token: refresh_token.encode().to_string(),

@@ -1,14 +1,19 @@
-//! Signing keys in KMS: made, read and used by ARN. The private half never leaves KMS.
+//! Signing keys in KMS: made, read and used by ARN. In custody `kms` the private half never leaves KMS; in custody
+//! `wrapped` KMS makes the pair, gives the private half out encrypted, and decrypts it for the functions that sign.
+
+use std::collections::HashMap;
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{KeySpec, KeyState, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag};
+use aws_sdk_kms::types::{
+    DataKeyPairSpec, KeySpec, KeyState, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag,
+};
 
 use crate::clock::Timestamp;
 use crate::id::TenantId;
 use crate::keys::{Algorithm, PublicKey};
-use crate::secret::sha256;
+use crate::secret::{Secret, sha256};
 use crate::token::compact::ecdsa_from_der;
 use crate::trouble::Trouble;
 
@@ -23,6 +28,9 @@ pub enum KmsError {
     /// Trouble on the way to KMS or in it, or the key is not usable there; trying again later may help.
     #[error("KMS is unavailable")]
     Unavailable(#[source] Trouble),
+    /// KMS does not know the key, or does not let it be used: a key just made may not be known everywhere yet.
+    #[error("KMS does not let the key be used")]
+    NotUsable(#[source] Trouble),
     /// KMS answered something that can't be.
     #[error("KMS gave an unusable answer: {0}")]
     Unusable(&'static str),
@@ -32,7 +40,18 @@ impl KmsError {
     fn unavailable<E: ProvideErrorMetadata, R>(
         operation: &'static str,
     ) -> impl FnOnce(SdkError<E, R>) -> Self {
-        move |error| Self::Unavailable(Trouble::of(operation, &error))
+        move |error| {
+            let trouble = Trouble::of(operation, &error);
+            match error.code() {
+                Some(
+                    "NotFoundException"
+                    | "DisabledException"
+                    | "KMSInvalidStateException"
+                    | "KeyUnavailableException",
+                ) => Self::NotUsable(trouble),
+                _ => Self::Unavailable(trouble),
+            }
+        }
     }
 }
 
@@ -41,6 +60,8 @@ impl KmsError {
 pub struct Kms {
     client: Client,
     stage: String,
+    wrap_key: Option<String>,
+    deletion_window_days: u16,
 }
 
 /// A key that was just made.
@@ -50,6 +71,17 @@ pub struct NewKey {
     pub arn: String,
     /// Its public half.
     pub public: PublicKey,
+}
+
+/// A key pair that was just made in custody `wrapped`.
+#[derive(Clone, Debug)]
+pub struct NewPair {
+    /// The KMS key that wraps it.
+    pub wrap_key: String,
+    /// Its public half.
+    pub public: PublicKey,
+    /// Its private half, encrypted.
+    pub wrapped: Vec<u8>,
 }
 
 /// A signing key as KMS knows it.
@@ -66,9 +98,15 @@ pub struct FoundKey {
 }
 
 impl Kms {
-    /// KMS for the deployment of this stage.
-    pub const fn new(client: Client, stage: String) -> Self {
-        Self { client, stage }
+    /// KMS for the deployment of this stage. `wrap_key` is the ARN of the key that wraps others, if there is one;
+    /// a deleted key can be brought back for `deletion_window_days` (7 to 30, KMS's own bounds).
+    pub const fn new(
+        client: Client,
+        stage: String,
+        wrap_key: Option<String>,
+        deletion_window_days: u16,
+    ) -> Self {
+        Self { client, stage, wrap_key, deletion_window_days }
     }
 
     /// Opens a connection, as best it can: a request for nothing, which KMS refuses. Without this the first signature
@@ -116,6 +154,58 @@ impl Kms {
             .ok_or(KmsError::Unusable("a key without an ARN"))?;
         let public = self.public_key(&arn, algorithm).await?;
         Ok(NewKey { arn, public })
+    }
+
+    /// Makes a key pair whose private half leaves KMS encrypted only, bound to stage and tenant.
+    ///
+    /// # Errors
+    /// When KMS makes none, or the deployment has no key to wrap it.
+    pub async fn create_pair(&self, tenant: &TenantId, algorithm: Algorithm) -> Result<NewPair, KmsError> {
+        let wrap_key = self.wrap_key.clone().ok_or(KmsError::Unusable("no key that wraps others is set"))?;
+        let made = self
+            .client
+            .generate_data_key_pair_without_plaintext()
+            .key_id(&wrap_key)
+            .key_pair_spec(pair_spec(algorithm))
+            .set_encryption_context(Some(self.context(tenant)))
+            .send()
+            .await
+            .map_err(KmsError::unavailable("GenerateDataKeyPairWithoutPlaintext"))?;
+        let der = made.public_key.ok_or(KmsError::Unusable("no public key"))?;
+        let public = PublicKey::from_spki(algorithm, der.as_ref())
+            .map_err(|_| KmsError::Unusable("a public key of another kind"))?;
+        let wrapped = made.private_key_ciphertext_blob.ok_or(KmsError::Unusable("no private key"))?;
+        Ok(NewPair { wrap_key, public, wrapped: wrapped.into_inner() })
+    }
+
+    /// Decrypts the private half of a tenant's key pair: PKCS #8, DER.
+    ///
+    /// # Errors
+    /// When KMS does not, among others because the pair is another tenant's.
+    pub async fn unwrap(
+        &self,
+        tenant: &TenantId,
+        wrap_key: &str,
+        wrapped: &[u8],
+    ) -> Result<Secret<Vec<u8>>, KmsError> {
+        let answer = self
+            .client
+            .decrypt()
+            .key_id(wrap_key)
+            .ciphertext_blob(Blob::new(wrapped))
+            .set_encryption_context(Some(self.context(tenant)))
+            .send()
+            .await
+            .map_err(KmsError::unavailable("Decrypt"))?;
+        let plain = answer.plaintext.ok_or(KmsError::Unusable("no plaintext"))?;
+        Ok(Secret::new(plain.into_inner()))
+    }
+
+    fn context(&self, tenant: &TenantId) -> HashMap<String, String> {
+        HashMap::from([
+            (STAGE_TAG.to_owned(), self.stage.clone()),
+            (TENANT_TAG.to_owned(), tenant.as_str().to_owned()),
+        ])
     }
 
     async fn public_key(&self, arn: &str, algorithm: Algorithm) -> Result<PublicKey, KmsError> {
@@ -207,19 +297,32 @@ impl Kms {
         Ok(())
     }
 
-    /// Has a key deleted after the shortest wait that KMS allows, 7 days.
+    /// Lets a disabled key sign again.
+    ///
+    /// # Errors
+    /// When KMS does not take it.
+    pub async fn enable_key(&self, arn: &str) -> Result<(), KmsError> {
+        self.client.enable_key().key_id(arn).send().await.map_err(KmsError::unavailable("EnableKey"))?;
+        Ok(())
+    }
+
+    /// Has a key deleted, after the window of the deployment. One whose deletion was scheduled before is fine.
     ///
     /// # Errors
     /// When KMS does not take it.
     pub async fn schedule_deletion(&self, arn: &str) -> Result<(), KmsError> {
-        self.client
+        let answer = self
+            .client
             .schedule_key_deletion()
             .key_id(arn)
-            .pending_window_in_days(7)
+            .pending_window_in_days(self.deletion_window_days.into())
             .send()
             .await
-            .map_err(KmsError::unavailable("ScheduleKeyDeletion"))?;
-        Ok(())
+            .map_err(KmsError::unavailable("ScheduleKeyDeletion"));
+        match answer {
+            Ok(_) | Err(KmsError::NotUsable(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -228,6 +331,14 @@ fn key_spec(algorithm: Algorithm) -> KeySpec {
         Algorithm::RS256 => KeySpec::Rsa2048,
         Algorithm::ES256 => KeySpec::EccNistP256,
         Algorithm::EdDsa => KeySpec::EccNistEdwards25519,
+    }
+}
+
+fn pair_spec(algorithm: Algorithm) -> DataKeyPairSpec {
+    match algorithm {
+        Algorithm::RS256 => DataKeyPairSpec::Rsa2048,
+        Algorithm::ES256 => DataKeyPairSpec::EccNistP256,
+        Algorithm::EdDsa => DataKeyPairSpec::EccNistEdwards25519,
     }
 }
 

@@ -10,14 +10,15 @@ pub mod bytes;
 pub mod rest;
 pub mod id;
 pub mod keys;
-pub mod policy;
-pub mod tenant;
 pub mod client;
+pub mod policy;
 pub mod user;
+pub mod tenant;
 pub mod token;
 pub mod refresh;
 pub mod throttle;
 pub mod revocation;
+pub mod audit;
 
 // Adapters.
 #[cfg(feature = "aws")]
@@ -31,6 +32,8 @@ pub mod store;
 #[cfg(feature = "aws")]
 pub mod kms;
 #[cfg(feature = "aws")]
+pub mod sign;
+#[cfg(feature = "aws")]
 pub mod issue;
 #[cfg(feature = "aws")]
 pub mod app;
@@ -38,5 +41,7 @@ pub mod app;
 // Edge.
 #[cfg(feature = "aws")]
 pub mod telemetry;
+#[cfg(feature = "aws")]
+pub mod steps;
 #[cfg(feature = "aws")]
 pub mod http;

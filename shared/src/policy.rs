@@ -1,7 +1,12 @@
 //! A tenant's policy: every lifetime, window and limit that a tenant may choose, with its default and its bounds.
 //! Anything outside its bounds is refused with the bounds named; nothing is ever clamped in silence.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+
+use crate::client::{ADMIN_SCOPES, is_scope_token};
+use crate::keys::Margins;
 
 /// A value of a policy lies outside its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -9,6 +14,19 @@ use serde::{Deserialize, Serialize};
 pub struct OutOfBounds {
     /// The member of the policy.
     pub name: &'static str,
+    /// The least value allowed.
+    pub low: u32,
+    /// The greatest value allowed.
+    pub high: u32,
+}
+
+/// A numeric member of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Bounds {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is where nobody set it.
+    pub default: u32,
     /// The least value allowed.
     pub low: u32,
     /// The greatest value allowed.
@@ -29,6 +47,9 @@ macro_rules! policy {
             pub algorithm: crate::keys::Algorithm,
             /// The custody of the next key.
             pub custody: crate::keys::Custody,
+            /// If present, the only scopes that clients of the tenant may be granted.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub allowed_scopes: Option<BTreeSet<String>>,
             /// What a newer release keeps here.
             #[serde(flatten)]
             pub rest: crate::rest::Rest,
@@ -41,6 +62,7 @@ macro_rules! policy {
                     spare_key: false,
                     algorithm: crate::keys::Algorithm::RS256,
                     custody: crate::keys::Custody::Kms,
+                    allowed_scopes: None,
                     rest: crate::rest::Rest::default(),
                 }
             }
@@ -48,7 +70,12 @@ macro_rules! policy {
 
         impl Policy {
             /// The members there are, for whoever must refuse others.
-            pub const MEMBERS: &'static [&'static str] = &[$(stringify!($name),)* "spare_key", "algorithm", "custody"];
+            pub const MEMBERS: &'static [&'static str] =
+                &[$(stringify!($name),)* "spare_key", "algorithm", "custody", "allowed_scopes"];
+
+            /// The numeric members with their defaults and bounds.
+            pub const BOUNDS: &'static [Bounds] =
+                &[$(Bounds { name: stringify!($name), default: $default, low: $low, high: $high },)*];
 
             /// Checks every member against its bounds.
             ///
@@ -58,7 +85,17 @@ macro_rules! policy {
                 $(if !($low..=$high).contains(&self.$name) {
                     return Err(OutOfBounds { name: stringify!($name), low: $low, high: $high });
                 })*
+                let scopes = self.allowed_scopes.iter().flatten();
+                if scopes.clone().count() > 50 || !scopes.clone().all(|scope| is_scope_token(scope)) {
+                    return Err(OutOfBounds { name: "allowed_scopes", low: 0, high: 50 });
+                }
                 Ok(())
+            }
+
+            /// Whether the tenant lets its clients be granted this scope. Those of admins are no client's to begin with.
+            pub fn allows(&self, scope: &str) -> bool {
+                let allowed = self.allowed_scopes.as_ref();
+                ADMIN_SCOPES.contains(&scope) || allowed.is_none_or(|allowed| allowed.contains(scope))
             }
         }
     };
@@ -83,6 +120,26 @@ policy! {
     key_propagation_seconds = 7200 in 0..=604_800;
     /// How long the key set may be cached.
     jwks_max_age_seconds = 300 in 0..=3600;
+    /// How long a one-time code is good.
+    code_seconds = 86_400 in 60..=604_800;
+    /// Memory of argon2id, in KiB, where it is more than the deployment's.
+    argon2_memory_kib = 0 in 0..=131_072;
+    /// Passes of argon2id, where they are more than the deployment's.
+    argon2_iterations = 0 in 0..=10;
+}
+
+impl Policy {
+    /// Checks what the deployment bounds more narrowly than the product.
+    ///
+    /// # Errors
+    /// The first member that lies outside.
+    pub fn check_within(&self, margins: &Margins) -> Result<(), OutOfBounds> {
+        if u64::from(self.access_token_seconds) > margins.max_access_token_seconds {
+            let high = u32::try_from(margins.max_access_token_seconds).unwrap_or(u32::MAX);
+            return Err(OutOfBounds { name: "access_token_seconds", low: 10, high });
+        }
+        Ok(())
+    }
 }
 
 /// The longest life an access token can be given by any policy, in seconds: how long a key that stopped signing must

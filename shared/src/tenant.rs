@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::id::TenantId;
-use crate::keys::KeyRing;
+use crate::id::{TenantId, UserId};
+use crate::keys::{Custody, KeyRing};
 use crate::policy::Policy;
 use crate::rest::Rest;
+use crate::user::User;
 
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,15 @@ pub struct Tenant {
     /// The browser origins that its clients registered, all together: what a preflight request is answered from.
     #[serde(default)]
     pub origins: BTreeSet<String>,
+    /// What custody of keys its admins may choose; the operator's to say.
+    #[serde(default = "any_custody")]
+    pub allowed_custody: BTreeSet<Custody>,
+    /// The users of role `admin` who may sign in: whoever takes this right from one looks for another in here.
+    #[serde(default)]
+    pub admins: BTreeSet<UserId>,
+    /// How far the removal of a deleted tenant's data is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Raised by every change; every change is conditional on it.
@@ -48,7 +58,85 @@ pub struct Tenant {
     pub rest: Rest,
 }
 
+/// The removal of a deleted tenant's data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// How many users are gone.
+    pub users: u32,
+    /// How many clients are gone.
+    pub clients: u32,
+    /// When everything was gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Timestamp>,
+}
+
+fn any_custody() -> BTreeSet<Custody> {
+    BTreeSet::from([Custody::Kms, Custody::Wrapped])
+}
+
+/// How many users may have the role `admin`: they stand in the tenant's item, which stays small.
+pub const MAX_ADMINS: usize = 20;
+
+/// There are as many users of role `admin` as there may be: [`MAX_ADMINS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at most 20 users may have the role admin; give others roles such as admin:users")]
+pub struct TooManyAdmins;
+
 impl Tenant {
+    /// A new tenant, served from now on.
+    pub fn new(id: TenantId, policy: Policy, ring: KeyRing, now: Timestamp) -> Self {
+        Self {
+            id,
+            status: TenantStatus::Active,
+            epoch: 0,
+            policy,
+            ring,
+            origins: BTreeSet::new(),
+            allowed_custody: any_custody(),
+            admins: BTreeSet::new(),
+            removal: None,
+            created_at: now,
+            version: 1,
+            rest: Rest::default(),
+        }
+    }
+
+    /// The tenant as it is written next: one version on.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self { version: self.version + 1, ..self.clone() }
+    }
+
+    /// The tenant in which the list of admins says what is so of this user. `None` when it does already.
+    ///
+    /// # Errors
+    /// When there are as many admins as there may be.
+    pub fn with_admin(&self, user: &User) -> Result<Option<Self>, TooManyAdmins> {
+        let is_admin = user.is_full_admin() && user.is_active();
+        if is_admin == self.admins.contains(&user.id) {
+            return Ok(None);
+        }
+        if is_admin && self.admins.len() >= MAX_ADMINS {
+            return Err(TooManyAdmins);
+        }
+        let mut after = self.next();
+        if is_admin {
+            after.admins.insert(user.id);
+        } else {
+            after.admins.remove(&user.id);
+        }
+        Ok(Some(after))
+    }
+
+    /// The tenant without this user among its admins. `None` when the user is not among them.
+    pub fn without_admin(&self, user: UserId) -> Option<Self> {
+        self.admins.contains(&user).then(|| {
+            let mut after = self.next();
+            after.admins.remove(&user);
+            after
+        })
+    }
+
     /// Whether the tenant is served.
     pub fn is_active(&self) -> bool {
         self.status == TenantStatus::Active

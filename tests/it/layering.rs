@@ -25,10 +25,11 @@ const RINGS: &[(&str, &[&str])] = &[
             "refresh",
             "rest",
             "revocation",
+            "audit",
         ],
     ),
-    ("adapters", &["config", "trouble", "store", "kms"]),
-    ("edge", &["telemetry", "app", "issue", "http"]),
+    ("adapters", &["config", "trouble", "store", "kms", "sign"]),
+    ("edge", &["telemetry", "app", "issue", "steps", "http"]),
 ];
 
 /// Where the AWS SDK may be named.

@@ -2,10 +2,10 @@
 //! user's epoch (which ends every session, RFC 9700 §4.14.2 and ASVS 7.4.3), tells verifiers and writes the audit log.
 
 use http::StatusCode;
-use leasehold::clock::Timestamp;
+use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::http::{Call, Code, Refusal, Reply};
-use leasehold::revocation::{Action, Actor, AuditEvent, Revocation};
-use leasehold::store::{Commit, StoreError, UserChange};
+use leasehold::revocation::Revocation;
+use leasehold::store::{Commit, StoreError};
 use leasehold::telemetry::Note;
 use leasehold::user::User;
 
@@ -43,16 +43,10 @@ async fn commit(checked: &Checked, hash: &str, call: &Call) -> Result<(), Refusa
     for _ in 0..TRIES {
         let after = changed(&before, hash);
         let revocation = Revocation::User { sub: after.id, epoch: after.epoch };
-        let change = UserChange {
-            before: &before,
-            after: &after,
-            keep: None,
-            revocation: Some(&revocation),
-            audit: &event(&after, call.source.clone(), call.now),
-        };
-        match checked.store.commit_user(change).await? {
+        let writes = checked.store.writes().user(&before, &after).revocation(&revocation);
+        match writes.audit(&event(&after, call)).commit().await? {
             Commit::Done => return Ok(()),
-            Commit::Lost => {}
+            Commit::Lost(_) => {}
         }
         let found = checked.store.find_user(before.id).await?;
         before = still_the_same(&checked.user, found)?;
@@ -69,14 +63,10 @@ fn changed(before: &User, hash: &str) -> User {
     }
 }
 
-fn event(user: &User, source: Option<String>, at: Timestamp) -> AuditEvent {
-    AuditEvent {
-        at,
-        actor: Actor::User(user.id),
-        action: Action::UserPassword,
-        target: Some(user.id.to_string()),
-        source,
-    }
+fn event(user: &User, call: &Call) -> AuditEvent {
+    AuditEvent::new(call.now, Actor::User(user.id), Action::UserPassword)
+        .on(user.id)
+        .from(call.source.as_deref())
 }
 
 /// The user as found again, if the check still holds. Under another hash it can't be told whether it does (it may be the
@@ -93,25 +83,15 @@ fn still_the_same(checked: &User, found: Option<User>) -> Result<User, Refusal> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold::id::UserId;
-    use leasehold::user::UserStatus;
+    use leasehold::clock::Timestamp;
+    use leasehold::user::{Profile, UserStatus};
     use std::collections::BTreeSet;
 
     fn user() -> User {
-        User {
-            id: UserId::generate(),
-            login: "ada".parse().unwrap(),
-            password: Some("$old".to_owned()),
-            roles: BTreeSet::from(["user".to_owned()]),
-            permissions: BTreeSet::new(),
-            scopes: None,
-            claims: serde_json::Map::new(),
-            status: UserStatus::Active,
-            epoch: 7,
-            created_at: Timestamp::from_seconds(1),
-            version: 4,
-            rest: leasehold::rest::Rest::default(),
-        }
+        let roles = BTreeSet::from(["user".to_owned()]);
+        let profile = Profile { roles, ..Profile::default() };
+        let user = User::new("ada".parse().unwrap(), profile, Timestamp::from_seconds(1));
+        User { password: Some("$old".to_owned()), epoch: 7, version: 4, ..user }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::StatusCode;
+use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::client::Client;
 use leasehold::clock::Timestamp;
 use leasehold::http::{Call, Code, Refusal, Reply};
@@ -16,12 +17,12 @@ use leasehold::id::FamilyId;
 use leasehold::issue::{self, Subject, TokenResponse};
 use leasehold::refresh::Family;
 use leasehold::refresh::family::{Grant, Opening};
-use leasehold::revocation::{Action, Actor, AuditEvent};
 use leasehold::secret::Secret;
+use leasehold::sign::{Occasion, Priority};
 use leasehold::store::StoreError;
 use leasehold::telemetry::{Note, chain};
 use leasehold::tenant::{Tenant, issuer};
-use leasehold::user::{ADMIN_ROLE, User};
+use leasehold::user::User;
 
 use crate::Login;
 use crate::check::{Checked, check};
@@ -49,7 +50,7 @@ pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Repl
     let LoginRequest { claimed, scope } = LoginRequest::read(call)?;
     let checked = Box::pin(check(login, &claimed, call, note)).await?;
     let Checked { store, tenant, client, user, counters, .. } = &checked;
-    let scope = match grant(user, client, scope.as_ref()) {
+    let scope = match grant(tenant, user, client, scope.as_ref()) {
         Ok(scope) => scope,
         Err(refusal) => {
             counters.take_back(store).await;
@@ -72,8 +73,9 @@ pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Repl
     let family = &opened.family;
     note.family = Some(family.id.to_string());
     let subject = Subject { tenant, user, family, scope: &family.scope };
+    let occasion = Occasion { tenant, store, priority: Priority::Login, now: call.now };
     let (signed, families, ()) = tokio::join!(
-        issue::access_token(&app.kms, &app.config.public_url, subject, call.now),
+        issue::access_token(&app.signer, &app.config.public_url, subject, occasion),
         store.list_families(user.id),
         counters.take_back(store),
     );
@@ -98,14 +100,15 @@ pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Repl
 /// What the session may do: requested ∩ client's ∩ user's. Asked for nothing, it may be nothing; asked for something
 /// and given nothing of it, the login would be of no use, and an admin's without the role is a mistake.
 fn grant(
+    tenant: &Tenant,
     user: &User,
     client: &Client,
     requested: Option<&BTreeSet<String>>,
 ) -> Result<BTreeSet<String>, Refusal> {
-    if client.is_admin() && !user.roles.contains(ADMIN_ROLE) {
+    if client.is_admin() && user.admin_rights().is_empty() {
         return Err(Refusal::new(Code::AccessDenied, "not_an_admin"));
     }
-    let granted = user.grant(client, requested);
+    let granted = user.grant(client, &tenant.policy, requested);
     if granted.is_empty() && requested.is_some() {
         return Err(Refusal::new(Code::InvalidScope, "nothing_granted"));
     }
@@ -140,13 +143,9 @@ async fn tidy(checked: &Checked, families: Result<Vec<Family>, StoreError>, call
         }
     };
     for family in leaving(&families, tenant, user, call.now) {
-        let audit = AuditEvent {
-            at: call.now,
-            actor: Actor::Service,
-            action: Action::SessionEvict,
-            target: Some(family.to_string()),
-            source: call.source.clone(),
-        };
+        let audit = AuditEvent::new(call.now, Actor::Service, Action::SessionEvict)
+            .on(family)
+            .from(call.source.as_deref());
         if let Err(error) = store.revoke_family(user.id, family, &audit).await {
             tracing::warn!(family = %family, cause = chain(&error), "a session beyond the limit could not be ended");
         }
@@ -186,14 +185,11 @@ async fn rehash(login: &Login, checked: &Checked, password: &Secret<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold::client::{ADMIN_CLIENT, ADMIN_SCOPES, ClientStatus, ClientType};
-    use leasehold::id::UserId;
+    use leasehold::client::{ADMIN_CLIENT, ADMIN_SCOPES, ClientType, Settings};
     use leasehold::keys::KeyRing;
     use leasehold::policy::Policy;
     use leasehold::refresh::FamilyStatus;
-    use leasehold::rest::Rest;
-    use leasehold::tenant::TenantStatus;
-    use leasehold::user::UserStatus;
+    use leasehold::user::Profile;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -202,49 +198,18 @@ mod tests {
     }
 
     fn client(id: &str, scopes: &[&str]) -> Client {
-        Client {
-            id: id.parse().unwrap(),
-            kind: ClientType::Public,
-            secret_hashes: vec![],
-            audiences: BTreeSet::new(),
-            scopes: texts(scopes),
-            origins: BTreeSet::new(),
-            status: ClientStatus::Active,
-            created_at: NOW,
-            version: 1,
-            rest: Rest::default(),
-        }
+        let settings = Settings { scopes: texts(scopes), ..Settings::default() };
+        Client::new(id.parse().unwrap(), ClientType::Public, settings, NOW).0
     }
 
     fn user(roles: &[&str]) -> User {
-        User {
-            id: UserId::generate(),
-            login: "ada".parse().unwrap(),
-            password: None,
-            roles: texts(roles),
-            permissions: BTreeSet::new(),
-            scopes: None,
-            claims: serde_json::Map::new(),
-            status: UserStatus::Active,
-            epoch: 3,
-            created_at: NOW,
-            version: 1,
-            rest: Rest::default(),
-        }
+        let profile = Profile { roles: texts(roles), ..Profile::default() };
+        User { epoch: 3, ..User::new("ada".parse().unwrap(), profile, NOW) }
     }
 
     fn tenant(max_sessions_per_user: u32) -> Tenant {
-        Tenant {
-            id: "acme".parse().unwrap(),
-            status: TenantStatus::Active,
-            epoch: 2,
-            policy: Policy { max_sessions_per_user, ..Policy::default() },
-            ring: KeyRing::default(),
-            origins: BTreeSet::new(),
-            created_at: NOW,
-            version: 1,
-            rest: Rest::default(),
-        }
+        let policy = Policy { max_sessions_per_user, ..Policy::default() };
+        Tenant { epoch: 2, ..Tenant::new("acme".parse().unwrap(), policy, KeyRing::default(), NOW) }
     }
 
     fn family(user: &User, used_seconds_ago: u64) -> Family {
@@ -276,17 +241,19 @@ mod tests {
             (&[], &admins, Some(&["admin:keys"]), Err(Code::AccessDenied), "no admin, whatever is asked for"),
             (&["admin"], &admins, None, Ok(&ADMIN_SCOPES), "an admin"),
             (&["admin"], &admins, Some(&["admin:keys"]), Ok(&["admin:keys"]), "an admin for one thing"),
+            (&["admin:users"], &admins, None, Ok(&["admin:users"]), "an admin for one thing by role"),
+            (&["admin:users"], &admins, Some(&["admin:keys"]), Err(Code::InvalidScope), "not for another"),
             (&["admin"], &admins, Some(&["read"]), Err(Code::InvalidScope), "nothing an admin has"),
             (&["admin"], &shop, None, Ok(&["read", "write"]), "an admin through an app is a user"),
         ] {
-            let found = grant(&user(roles), client, requested.map(texts).as_ref());
+            let found = grant(&tenant(20), &user(roles), client, requested.map(texts).as_ref());
             assert_eq!(found.map_err(|refusal| refusal.code), granted.map(texts), "{why}");
         }
-        assert_eq!(
-            grant(&user(&[]), &client("bare", &[]), None).ok(),
-            Some(texts(&[])),
-            "a client without scopes"
-        );
+        let bare = client("bare", &[]);
+        assert_eq!(grant(&tenant(20), &user(&[]), &bare, None).ok(), Some(texts(&[])), "no scopes");
+        let mut narrow = tenant(20);
+        narrow.policy.allowed_scopes = Some(texts(&["read"]));
+        assert_eq!(grant(&narrow, &user(&[]), &shop, None).ok(), Some(texts(&["read"])), "the tenant's part");
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! What an operator is told when something does not work.
 
+use leasehold::client::InvalidSettings;
 use leasehold::id::InvalidId;
 use leasehold::kms::KmsError;
 use leasehold::password::{HashError, WeakPassword};
 use leasehold::policy::OutOfBounds;
+use leasehold::steps::StepError;
 use leasehold::store::StoreError;
 use leasehold::telemetry::chain;
+use leasehold::tenant::TooManyAdmins;
+use leasehold::user::InvalidProfile;
 
 /// Why an operation was not carried out. Nothing was changed, but for what the message says.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,7 @@ impl From<StoreError> for OperatorError {
 impl From<KmsError> for OperatorError {
     fn from(error: KmsError) -> Self {
         match error {
-            KmsError::Unavailable(_) => Self::Unavailable(error.into()),
+            KmsError::Unavailable(_) | KmsError::NotUsable(_) => Self::Unavailable(error.into()),
             KmsError::Unusable(_) => Self::Failed(error.into()),
         }
     }
@@ -94,6 +98,35 @@ impl From<InvalidId> for OperatorError {
 
 impl From<OutOfBounds> for OperatorError {
     fn from(error: OutOfBounds) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<InvalidProfile> for OperatorError {
+    fn from(error: InvalidProfile) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<InvalidSettings> for OperatorError {
+    fn from(error: InvalidSettings) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<StepError> for OperatorError {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Refused(_) | StepError::Changed => Self::Invalid(error.to_string()),
+            StepError::NoTenant => Self::NotFound("there is no such tenant"),
+            StepError::Store(error) => error.into(),
+            StepError::Kms(error) => error.into(),
+        }
+    }
+}
+
+impl From<TooManyAdmins> for OperatorError {
+    fn from(error: TooManyAdmins) -> Self {
         Self::Invalid(error.to_string())
     }
 }

@@ -6,27 +6,29 @@
 //!
 //! | `op` | Members |
 //! | --- | --- |
-//! | `tenant.create` | `tenant, algorithm?, custody?, policy?, clients?, admin {username, password}` |
-//! | `tenant.suspend`, `tenant.resume` | `tenant` |
+//! | `tenant.create` | `tenant, algorithm?, custody?, policy?, clients?, admin {username, password?}` |
+//! | `tenant.suspend`, `tenant.resume`, `tenant.delete`, `tenant.show` | `tenant` |
+//! | `tenant.limit` | `tenant, allowed_custody` |
 //! | `tenant.list` | `cursor?` |
 //! | `client.create` | `tenant, client_id, type, audiences, scopes, origins?` |
-//! | `user.create` | `tenant, username, password, roles?, permissions?, scopes?, claims?` |
-//! | `user.disable`, `user.enable` | `tenant, username` |
+//! | `user.create` | `tenant, username, password?, roles?, permissions?, scopes?, claims?` |
+//! | `user.disable`, `user.enable`, `admin.restore` | `tenant, username` |
 //! | `schedule.run` | none |
 //!
 //! It must never sign a token, and never leave a tenant half made.
 
 mod clients;
 mod error;
+mod removal;
 mod schedule;
 mod tenants;
 mod users;
 
 use leasehold::app::App;
+use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::clock::{self, Timestamp};
 use leasehold::id::TenantId;
 use leasehold::password::Hasher;
-use leasehold::revocation::{Action, Actor, AuditEvent};
 use leasehold::store::{Entered, Wanted};
 use leasehold::tenant::TenantStatus;
 use serde::de::DeserializeOwned;
@@ -82,6 +84,9 @@ impl Operator {
                 tenants::change_status(self, read(event)?, TenantStatus::Suspended, now).await
             }
             "tenant.resume" => tenants::change_status(self, read(event)?, TenantStatus::Active, now).await,
+            "tenant.delete" => tenants::delete(self, read(event)?, now).await,
+            "tenant.limit" => tenants::limit(self, read(event)?, now).await,
+            "tenant.show" => tenants::show(self, read(event)?, now).await,
             "tenant.list" => tenants::list(self, read(event)?).await,
             "client.create" => {
                 let (tenant, event) = of_tenant(event)?;
@@ -97,6 +102,7 @@ impl Operator {
             "user.enable" => {
                 users::change_status(self, read(event)?, leasehold::user::UserStatus::Active, now).await
             }
+            "admin.restore" => users::restore(self, read(event)?, now).await,
             "schedule.run" => schedule::run(self, now).await,
             _ => Err(OperatorError::invalid("op is not a known operation")),
         }
@@ -111,11 +117,15 @@ impl Operator {
     }
 }
 
-const OPERATIONS: [&str; 9] = [
+const OPERATIONS: [&str; 13] = [
     "tenant.create",
     "tenant.suspend",
     "tenant.resume",
+    "tenant.delete",
+    "tenant.limit",
+    "tenant.show",
     "tenant.list",
+    "admin.restore",
     "client.create",
     "user.create",
     "user.disable",
@@ -153,6 +163,6 @@ fn of_tenant(mut event: Value) -> Result<(TenantId, Value), OperatorError> {
     Ok((tenant.parse()?, event))
 }
 
-fn audit(now: Timestamp, action: Action, target: Option<String>) -> AuditEvent {
-    AuditEvent { at: now, actor: Actor::Operator, action, target, source: None }
+fn audit(now: Timestamp, action: Action) -> AuditEvent {
+    AuditEvent::new(now, Actor::Operator, action)
 }

@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 use leasehold::app::App;
+use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::client::Client;
 use leasehold::http::{Call, Code, Refusal, Reply};
-use leasehold::issue::{self, Rotation, Subject, TokenResponse};
+use leasehold::issue::{self, AccessToken, Rotation, Subject, TokenResponse};
 use leasehold::refresh::family::{Fresh, NOTABLE_REPLAY_STREAK, Presentation};
 use leasehold::refresh::{Dead, Family, RefreshToken, Replay, Verdict, present, present_again};
-use leasehold::revocation::{Action, Actor, AuditEvent};
+use leasehold::sign::{Occasion, Priority};
 use leasehold::store::{Entered, TenantStore, Wanted};
 use leasehold::telemetry::Note;
 use leasehold::tenant::Tenant;
@@ -36,6 +37,13 @@ struct Scene<'a> {
     user: &'a User,
     token: &'a RefreshToken,
     scope: Option<&'a BTreeSet<String>>,
+}
+
+/// An access token, and the scope that it has.
+#[derive(Clone)]
+struct Signed {
+    token: AccessToken,
+    scope: BTreeSet<String>,
 }
 
 /// What a decision on one read came to.
@@ -152,7 +160,7 @@ impl Scene<'_> {
     async fn decide(&self, read: Family, note: &mut Note) -> Result<Decided, Refusal> {
         let mut family = read;
         let mut verdict = present(Some(&family), self.presentation());
-        let mut signed = None;
+        let mut once = None;
         for _ in 0..DECISIONS {
             note.verdict = Some(name(verdict));
             let other = match verdict {
@@ -165,7 +173,7 @@ impl Scene<'_> {
                 Verdict::SlowDuplicate => return Err(Refusal::unavailable("slow_duplicate", None)),
                 Verdict::Reuse => return Err(self.end(&family).await?),
                 Verdict::Rotate => {
-                    let access_token = self.sign_once(&family, &mut signed).await?;
+                    let signed = self.sign_once(&family, &mut once).await?;
                     let fresh = Fresh::draw();
                     let rotated = family.rotate(self.tenant, self.token, &fresh, self.call.now);
                     let after = Family { client_version: self.version(&family), ..rotated.family };
@@ -173,7 +181,7 @@ impl Scene<'_> {
                         Ok(()) => {
                             let rotation = Rotation { generation: after.generation, replayed: false };
                             return Ok(Decided::Reply(self.reply(
-                                access_token,
+                                signed,
                                 &rotated.successor,
                                 &after,
                                 rotation,
@@ -183,7 +191,7 @@ impl Scene<'_> {
                     }
                 }
                 Verdict::Replay(window) => {
-                    let access_token = self.sign_once(&family, &mut signed).await?;
+                    let signed = self.sign_once(&family, &mut once).await?;
                     let replayed = family.replay(self.tenant, self.token, window, self.call.now)?;
                     let written = match &replayed.change {
                         None => Ok(()),
@@ -195,7 +203,7 @@ impl Scene<'_> {
                             report_streak(after);
                             let rotation = Rotation { generation: after.generation, replayed: true };
                             return Ok(Decided::Reply(self.reply(
-                                access_token,
+                                signed,
                                 &replayed.successor,
                                 after,
                                 rotation,
@@ -223,52 +231,48 @@ impl Scene<'_> {
     }
 
     /// Signs the access token, once per read: nothing in it depends on the generation.
-    async fn sign_once(&self, family: &Family, signed: &mut Option<String>) -> Result<String, Refusal> {
-        if let Some(token) = signed {
-            return Ok(token.clone());
+    async fn sign_once(&self, family: &Family, signed: &mut Option<Signed>) -> Result<Signed, Refusal> {
+        if let Some(signed) = signed {
+            return Ok(signed.clone());
         }
         let scope = self.scope(family)?;
-        let subject = Subject { tenant: self.tenant, user: self.user, family, scope };
+        let subject = Subject { tenant: self.tenant, user: self.user, family, scope: &scope };
+        let occasion = Occasion {
+            tenant: self.tenant,
+            store: self.store,
+            priority: Priority::Refresh,
+            now: self.call.now,
+        };
         let token =
-            issue::access_token(&self.app.kms, &self.app.config.public_url, subject, self.call.now).await?;
-        Ok(signed.insert(token).clone())
+            issue::access_token(&self.app.signer, &self.app.config.public_url, subject, occasion).await?;
+        Ok(signed.insert(Signed { token, scope }).clone())
     }
 
-    /// The scope asked for, which must be within the family's; the family keeps its own (RFC 6749 §6).
-    fn scope<'a>(&'a self, family: &'a Family) -> Result<&'a BTreeSet<String>, Refusal> {
-        match self.scope {
-            None => Ok(&family.scope),
-            Some(asked) if asked.is_subset(&family.scope) => Ok(asked),
-            Some(_) => Err(Refusal::new(Code::InvalidScope, "scope")),
+    /// The scope asked for, which must be within the family's; the family keeps its own (RFC 6749 §6). Of it, what user,
+    /// client and tenant still allow: a right that was taken away is not in the next token.
+    fn scope(&self, family: &Family) -> Result<BTreeSet<String>, Refusal> {
+        let asked = self.scope.unwrap_or(&family.scope);
+        if !asked.is_subset(&family.scope) {
+            return Err(Refusal::new(Code::InvalidScope, "scope"));
         }
+        Ok(self.user.grant(self.client, &self.tenant.policy, Some(asked)))
     }
 
     fn version(&self, family: &Family) -> Option<String> {
         self.call.client_version().or_else(|| family.client_version.clone())
     }
 
-    fn reply(
-        &self,
-        access_token: String,
-        successor: &RefreshToken,
-        family: &Family,
-        rotation: Rotation,
-    ) -> Reply {
-        let scope = self.scope.unwrap_or(&family.scope);
-        let subject = Subject { tenant: self.tenant, user: self.user, family, scope };
-        let response = TokenResponse::new(access_token, successor, subject, Some(rotation), self.call.now);
+    fn reply(&self, signed: Signed, successor: &RefreshToken, family: &Family, rotation: Rotation) -> Reply {
+        let subject = Subject { tenant: self.tenant, user: self.user, family, scope: &signed.scope };
+        let response = TokenResponse::new(signed.token, successor, subject, Some(rotation), self.call.now);
         Reply::json(StatusCode::OK, &response)
     }
 
     /// A spent token returned: the family ends, in a write that no stream of refreshes can starve.
     async fn end(&self, family: &Family) -> Result<Refusal, Refusal> {
-        let audit = AuditEvent {
-            at: self.call.now,
-            actor: Actor::Service,
-            action: Action::SessionReuse,
-            target: Some(family.id.to_string()),
-            source: self.call.source.clone(),
-        };
+        let audit = AuditEvent::new(self.call.now, Actor::Service, Action::SessionReuse)
+            .on(family.id)
+            .from(self.call.source.as_deref());
         self.store.revoke_family(family.user, family.id, &audit).await?;
         tracing::warn!(tenant = %self.tenant.id, family = %family.id, event = "reuse", "a spent refresh token returned");
         Ok(invalid_grant("reuse"))

@@ -2,12 +2,13 @@
 
 use http::StatusCode;
 use leasehold::app::App;
+use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::http::call::invalid_token;
 use leasehold::http::{Call, Refusal, Reply};
 use leasehold::id::FamilyId;
 use leasehold::refresh::Family;
-use leasehold::revocation::{Action, Actor, AuditEvent, Revocation};
-use leasehold::store::{Commit, TenantStore, UserChange, Wanted};
+use leasehold::revocation::Revocation;
+use leasehold::store::{Commit, TenantStore, Wanted};
 use leasehold::telemetry::Note;
 use leasehold::tenant::{Tenant, issuer};
 use leasehold::token::verify::UnverifiedSubject;
@@ -106,7 +107,7 @@ pub async fn end_one(app: &App, call: &Call, note: &mut Note) -> Result<Reply, R
     let wanted = Wanted { family: Some((user.id, sid)), ..Wanted::default() };
     let entered = app.store.enter(&tenant.id, wanted).await?;
     let family = entered.and_then(|entered| entered.family).ok_or_else(none)?;
-    store.revoke_family(user.id, family.id, &audit(call, &user, Action::SessionEnd, Some(family.id))).await?;
+    store.revoke_family(user.id, family.id, &audit(call, &user, Action::SessionEnd).on(family.id)).await?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 
@@ -123,14 +124,14 @@ pub async fn end_all(app: &App, call: &Call, note: &mut Note) -> Result<Reply, R
     for _ in 0..ATTEMPTS {
         let after = User { epoch: user.epoch + 1, version: user.version + 1, ..user.clone() };
         let kept = family.restamp(after.epoch);
-        let change = UserChange {
-            before: &user,
-            after: &after,
-            keep: (keep == Keep::Current).then_some((&family, &kept)),
-            revocation: Some(&Revocation::User { sub: user.id, epoch: after.epoch }),
-            audit: &audit(call, &user, Action::UserSignOut, None),
-        };
-        if store.commit_user(change).await? == Commit::Done {
+        let mut writes = store.writes().user(&user, &after);
+        if keep == Keep::Current {
+            writes = writes.family(&family, &kept);
+        }
+        let writes = writes
+            .revocation(&Revocation::User { sub: user.id, epoch: after.epoch })
+            .audit(&audit(call, &user, Action::UserSignOut).on(user.id));
+        if writes.commit().await? == Commit::Done {
             return Ok(Reply::empty(StatusCode::NO_CONTENT));
         }
         let wanted = Wanted { user: Some(user.id), family: Some((user.id, family.id)), ..Wanted::default() };
@@ -152,12 +153,6 @@ enum Keep {
     Current,
 }
 
-fn audit(call: &Call, user: &User, action: Action, target: Option<FamilyId>) -> AuditEvent {
-    AuditEvent {
-        at: call.now,
-        actor: Actor::User(user.id),
-        action,
-        target: target.map_or_else(|| Some(user.id.to_string()), |family| Some(family.to_string())),
-        source: call.source.clone(),
-    }
+fn audit(call: &Call, user: &User, action: Action) -> AuditEvent {
+    AuditEvent::new(call.now, Actor::User(user.id), action).from(call.source.as_deref())
 }

@@ -5,13 +5,13 @@
 
 use http::StatusCode;
 use leasehold::app::App;
+use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::client::Client;
 use leasehold::http::credentials::Credentials;
 use leasehold::http::{Call, Refusal, Reply, body};
 use leasehold::id::{FamilyId, UserId};
 use leasehold::refresh::family::{Presentation, Verdict, present};
 use leasehold::refresh::{Dead, Family, RefreshToken};
-use leasehold::revocation::{Action, Actor, AuditEvent};
 use leasehold::secret::Secret;
 use leasehold::store::{Entered, Wanted};
 use leasehold::telemetry::Note;
@@ -76,13 +76,9 @@ pub async fn revoke(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Re
     }
     note.user = Some(user.id.to_string());
     note.family = Some(family.id.to_string());
-    let audit = AuditEvent {
-        at: call.now,
-        actor: Actor::User(user.id),
-        action: Action::SessionRevoke,
-        target: Some(family.id.to_string()),
-        source: call.source.clone(),
-    };
+    let audit = AuditEvent::new(call.now, Actor::User(user.id), Action::SessionRevoke)
+        .on(family.id)
+        .from(call.source.as_deref());
     store.revoke_family(user.id, family.id, &audit).await?;
     done()
 }

@@ -75,7 +75,7 @@ impl Stack {
         let base_url = options.public_url.clone().unwrap_or_else(|| format!("http://localhost:{port}"));
         let lambda_url = format!("http://127.0.0.1:{}", port_of(&lambda)?);
 
-        let template = Template::load(&options.template, &Givens::new(STAGE, &base_url))?;
+        let template = Template::load(&options.template, &Givens::new(STAGE, &options.region, &base_url))?;
         let functions = Functions::new(template.functions, &options.region);
         let routes = Gateway::new(template.routes, &functions, port).map_err(StartError::Routes)?;
         let schedules = scheduled(template.schedules, &functions, options.schedule)?;
@@ -85,6 +85,9 @@ impl Stack {
         let dynamodb = DynamoDb::start(dynamodb, Some(data_file), options.sweep).await?;
         dynamodb.create_table(&template.table).await?;
         let kms = Kms::start(kms, Some(options.data.join("kms.json")), &options.region, ACCOUNT).await?;
+        for key in &template.keys {
+            kms.ensure_symmetric_key(key.id, &key.name)?;
+        }
 
         let environment = shared_environment(&options, &dynamodb.url(), &kms.url());
         let host = Host::start(&options, &functions, &environment).await?;

@@ -75,7 +75,7 @@ impl Credentials {
         note.client = Some(client.id.to_string());
         // A page may read our refusals too, so this comes before them.
         note.origin = call.header(&ORIGIN).filter(|origin| client.allows_origin(origin)).map(str::to_owned);
-        if client.accepts(self.secret.as_ref()) { Ok(client) } else { Err(self.refused()) }
+        if client.accepts(self.secret.as_ref(), call.now) { Ok(client) } else { Err(self.refused()) }
     }
 
     /// The same, for a route on which a disabled client gets nothing.

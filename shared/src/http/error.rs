@@ -22,10 +22,10 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 use super::reply::Reply;
-use crate::issue::IssueError;
 use crate::kms::KmsError;
 use crate::password::{BUSY_SECONDS, HashError};
 use crate::refresh::seal::Unopenable;
+use crate::sign::SignError;
 use crate::store::StoreError;
 use crate::telemetry::chain;
 use crate::throttle::RetryAfter;
@@ -255,17 +255,21 @@ impl From<KmsError> for Refusal {
     fn from(error: KmsError) -> Self {
         match error {
             KmsError::Unavailable(cause) => Self::unavailable("kms", Some(cause.into())),
+            KmsError::NotUsable(cause) => Self::unavailable("kms_key", Some(cause.into())),
             KmsError::Unusable(_) => Self::unavailable("kms", Some(error.into())),
         }
     }
 }
 
-impl From<IssueError> for Refusal {
-    fn from(error: IssueError) -> Self {
+impl From<SignError> for Refusal {
+    fn from(error: SignError) -> Self {
         match error {
-            IssueError::Kms(error) => error.into(),
-            IssueError::NoActiveKey => Self::unavailable("no_active_key", Some(error.into())),
-            IssueError::Compact(error) => Self::server_error("claims", error),
+            SignError::Kms(error) => error.into(),
+            SignError::Store(error) => error.into(),
+            SignError::NoActiveKey => Self::unavailable("no_active_key", Some(error.into())),
+            SignError::Exhausted(retry) => Self { reason: "signatures", ..retry.into() },
+            SignError::Unloadable => Self::server_error("corrupt", error),
+            SignError::Compact(error) => Self::server_error("claims", error),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! | rotate | a spare, or a new key | pending with a planned switch; active where nothing has to be waited for | no switch is planned |
 //! | promote | pending | active | published long enough, or forced |
 //! | roll back | retiring | active, at once: it is still published | its end is not decided |
-//! | roll back | retired | pending with a planned switch: it must be published again first | the same |
+//! | roll back | retired and disabled | pending with a planned switch: it must be published again first | the same |
 //! | roll back | active, while a switch is planned | active; the switch is called off | |
 //! | compromise | any | compromised | never refused |
 //! | retire | retiring | retired | by time alone |
@@ -133,8 +133,9 @@ impl Policy {
 impl KeyRing {
     /// A pending key without a planned switch; of several, the one published longest.
     pub fn spare(&self, kind: KeyKind, now: Timestamp) -> Option<&Key> {
-        let is_spare =
-            |key: &&Key| key.kind() == kind && key.active_from.is_none() && key.state(now) == KeyState::Pending;
+        let is_spare = |key: &&Key| {
+            key.kind() == kind && key.active_from.is_none() && key.state(now) == KeyState::Pending
+        };
         self.keys.iter().filter(is_spare).min_by_key(|key| key.published_at)
     }
 
@@ -143,7 +144,8 @@ impl KeyRing {
     /// # Errors
     /// When a switch is planned already, or the ring is full.
     pub fn needs_key(&self, kind: KeyKind, now: Timestamp) -> Result<bool, Refused> {
-        if let Some((planned, active_from)) = self.planned(now).and_then(|key| Some((key, key.active_from?))) {
+        if let Some((planned, active_from)) = self.planned(now).and_then(|key| Some((key, key.active_from?)))
+        {
             return Err(Refused::RotationPlanned { kid: planned.kid.clone(), active_from });
         }
         if self.spare(kind, now).is_some() {
@@ -230,8 +232,9 @@ impl KeyRing {
                 ring.switch_to(kid, key.active_from.unwrap_or(now), margins, now);
             }
             KeyState::Retiring => ring.switch_to(kid, now, margins, now),
-            // A key that was withdrawn before it ever signed is no way back.
-            KeyState::Retired if key.superseded_at.is_some() => {
+            // A key that was withdrawn before it ever signed is no way back. One that is retired and not disabled yet may be
+            // about to be disabled by the schedule at this moment: only once that is done can it be undone for certain.
+            KeyState::Retired if key.superseded_at.is_some() && key.disabled_at.is_some() => {
                 for key in ring.keys.iter_mut().filter(|key| key.kid == *kid) {
                     key.published_at = now;
                     key.disabled_at = None;
@@ -324,7 +327,11 @@ impl KeyRing {
         let unwanted = |key: &Key| {
             let wanted = policy.is_some_and(|policy| policy.keeps_spare() && key.kind() == policy.kind());
             let old = key.published_at.plus_seconds(margins.destroy_after_seconds) <= now;
-            key.state(now) == KeyState::Pending && key.active_from.is_none() && !wanted && old && !key.retained
+            key.state(now) == KeyState::Pending
+                && key.active_from.is_none()
+                && !wanted
+                && old
+                && !key.retained
         };
         let lacks_spare = |policy: &&Policy| {
             policy.keeps_spare()

@@ -36,8 +36,9 @@ fn first() -> KeyRing {
 
 /// The first key, and a second to which the tenant switches at 2000.
 fn planned() -> KeyRing {
-    let (ring, second) =
-        first().rotate(ES256, Some(made(2, ES256, 1000)), Switch::Published(1000), &MARGINS, at(1000)).unwrap();
+    let (ring, second) = first()
+        .rotate(ES256, Some(made(2, ES256, 1000)), Switch::Published(1000), &MARGINS, at(1000))
+        .unwrap();
     assert_eq!(second, kid(2));
     ring
 }
@@ -85,7 +86,8 @@ fn a_rotation_to_another_kind_takes_no_spare_of_this_one() {
 
 #[test]
 fn force_waits_for_nothing() {
-    let (ring, _) = first().rotate(ES256, Some(made(2, ES256, 50)), Switch::Forced, &MARGINS, at(50)).unwrap();
+    let (ring, _) =
+        first().rotate(ES256, Some(made(2, ES256, 50)), Switch::Forced, &MARGINS, at(50)).unwrap();
     assert_eq!(states(&ring, 50), [Retiring, Active]);
 }
 
@@ -134,7 +136,10 @@ fn roll_back_leads_from_where_a_key_signed_before() {
     let again = back(1, 2500).unwrap();
     assert_eq!(states(&again, 2500), [Active, Retiring], "still published: at once");
     assert_eq!(states(&again, 2500 + STAYS), [Active, Retired]);
-    let republished = back(1, 4000).unwrap();
+    assert_eq!(back(1, 4000), Err(Refused::WrongState(Retired)), "it may be being disabled right now");
+    let disabled = ring.with_disabled(&kid(1), at(3900));
+    let republished = disabled.roll_back(&kid(1), 1000, &MARGINS, at(4000)).unwrap();
+    assert_eq!(republished.find(&kid(1)).unwrap().disabled_at, None);
     assert_eq!(states(&republished, 4999), [Pending, Active], "published again first");
     assert_eq!(states(&republished, 5000), [Active, Retiring]);
     for (number, now, refused) in [
@@ -157,8 +162,7 @@ fn a_compromised_key_is_out_at_once_and_a_pending_one_takes_over() {
     assert_eq!((replacement, states(&ring, 1001)), (Some(kid(2)), vec![Compromised, Active]));
     assert_eq!(ring.compromise(&kid(1), None, &MARGINS, at(1002)), Ok((ring.clone(), None)), "twice is once");
 
-    let (ring, replacement) =
-        first().compromise(&kid(1), Some(made(2, ES256, 5)), &MARGINS, at(5)).unwrap();
+    let (ring, replacement) = first().compromise(&kid(1), Some(made(2, ES256, 5)), &MARGINS, at(5)).unwrap();
     assert_eq!((replacement, states(&ring, 5)), (Some(kid(2)), vec![Compromised, Active]));
 
     let (ring, replacement) = first().compromise(&kid(1), None, &MARGINS, at(5)).unwrap();
@@ -175,7 +179,10 @@ fn compromise_of_a_key_that_does_not_sign_moves_nothing_else() {
     let (ring, replacement) = planned().compromise(&kid(1), Some(spare), &MARGINS, at(2100)).unwrap();
     assert_eq!((replacement, states(&ring, 2100)), (None, vec![Compromised, Active]), "no key is taken in");
     assert_eq!(ring.roll_back(&kid(1), 0, &MARGINS, at(2100)), Err(Refused::WrongState(Compromised)));
-    assert_eq!(ring.promote(&kid(1), Switch::Forced, &MARGINS, at(2100)), Err(Refused::WrongState(Compromised)));
+    assert_eq!(
+        ring.promote(&kid(1), Switch::Forced, &MARGINS, at(2100)),
+        Err(Refused::WrongState(Compromised))
+    );
 }
 
 fn policy(spare: bool, kind: KeyKind) -> Policy {
@@ -219,7 +226,11 @@ fn a_compromised_key_is_disabled_before_anything_else_and_kept_as_long_as_any() 
 fn spares_are_kept_by_policy_and_withdrawn_when_it_changes() {
     let due = |ring: &KeyRing, policy: &Policy, now| ring.due(Some(policy), &MARGINS, at(now));
     assert_eq!(due(&first(), &policy(true, ES256), 0), Some(Due::Spare(ES256)));
-    assert_eq!(due(&first(), &policy(false, WRAPPED), 0), Some(Due::Spare(WRAPPED)), "wrapped always has one");
+    assert_eq!(
+        due(&first(), &policy(false, WRAPPED), 0),
+        Some(Due::Spare(WRAPPED)),
+        "wrapped always has one"
+    );
     assert_eq!(due(&planned(), &policy(true, ES256), 1500), None, "not while a switch is planned");
     assert_eq!(due(&planned(), &policy(true, ES256), 2000), Some(Due::Spare(ES256)));
     let kept = first().with_spare(made(2, ES256, 0)).unwrap();
@@ -381,7 +392,11 @@ impl Walk {
         for (kid, signed) in &self.signed {
             let lives = signed + MARGINS.max_access_token_seconds > self.now;
             let published = self.ring.find(kid).is_some_and(|key| key.is_published(now));
-            assert!(!lives || published, "a token of {kid} from {signed} lives at {} and can't be verified", self.now);
+            assert!(
+                !lives || published,
+                "a token of {kid} from {signed} lives at {} and can't be verified",
+                self.now
+            );
             let destroyed = self.ring.find(kid).is_none_or(|key| key.disabled_at.is_some());
             assert!(!lives || !destroyed, "{kid} was disabled before its last token ended");
         }

@@ -106,6 +106,26 @@ impl Key {
         }
     }
 
+    /// What may be shown of the key, to admins and operators: everything but where its private half is. Times are epoch
+    /// seconds.
+    pub fn show(&self, now: Timestamp) -> serde_json::Value {
+        let seconds = |moment: Option<Timestamp>| moment.map(Timestamp::seconds);
+        serde_json::json!({
+            "kid": self.kid,
+            "algorithm": self.algorithm,
+            "custody": self.custody,
+            "state": self.state(now),
+            "published_at": self.published_at.seconds(),
+            "active_from": seconds(self.active_from),
+            "superseded_at": seconds(self.superseded_at),
+            "retire_at": seconds(self.retire_at),
+            "compromised_at": seconds(self.compromised_at),
+            "disabled_at": seconds(self.disabled_at),
+            "destroying_at": seconds(self.destroying_at),
+            "retained": self.retained,
+        })
+    }
+
     /// Whether a token signed by this key is to be accepted at `now`.
     pub fn is_published(&self, now: Timestamp) -> bool {
         match self.state(now) {

@@ -3,12 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::client::ClientType;
+use crate::client::{ClientType, Settings};
 use crate::id::{LoginId, TenantId};
 use crate::keys::KeyRing;
-use crate::rest::Rest;
 use crate::tenant::TenantStatus;
-use crate::user::UserStatus;
+use crate::user::{Profile, UserStatus};
 
 const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -24,42 +23,13 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let tenant = Tenant {
-            id: "acme".parse::<TenantId>().unwrap(),
-            status: TenantStatus::Active,
-            epoch: 3,
-            policy: Policy::default(),
-            ring: KeyRing::default(),
-            origins: BTreeSet::new(),
-            created_at: START,
-            version: 1,
-            rest: Rest::default(),
-        };
-        let client = Client {
-            id: "app".parse().unwrap(),
-            kind: ClientType::Public,
-            secret_hashes: vec![],
-            audiences: BTreeSet::new(),
-            scopes: BTreeSet::new(),
-            origins: BTreeSet::new(),
-            status: ClientStatus::Active,
-            created_at: START,
-            version: 1,
-            rest: Rest::default(),
-        };
+        let id = "acme".parse::<TenantId>().unwrap();
+        let tenant = Tenant { epoch: 3, ..Tenant::new(id, Policy::default(), KeyRing::default(), START) };
+        let (client, _) = Client::new("app".parse().unwrap(), ClientType::Public, Settings::default(), START);
         let user = User {
             id: UserId::from_bytes([1; 16]),
-            login: "ada".parse::<LoginId>().unwrap(),
-            password: None,
-            roles: BTreeSet::new(),
-            permissions: BTreeSet::new(),
-            scopes: None,
-            claims: serde_json::Map::new(),
-            status: UserStatus::Active,
             epoch: 5,
-            created_at: START,
-            version: 1,
-            rest: Rest::default(),
+            ..User::new("ada".parse::<LoginId>().unwrap(), Profile::default(), START)
         };
         let grant = Grant {
             user: user.id,

@@ -6,13 +6,12 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    DeleteRequest, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-    WriteRequest,
+    Delete, DeleteRequest, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update, WriteRequest,
 };
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::families::Commit;
 use super::schema::{self, Item, Key};
 use super::{Store, StoreError};
 use crate::trouble::Trouble;
@@ -97,8 +96,9 @@ impl Store {
         Err(StoreError::Contended)
     }
 
-    /// Writes all parts or none; [`Commit::Lost`] when a condition did not hold. A collision with another transaction is tried again and is never evidence of anything.
-    pub(super) async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<Commit, StoreError> {
+    /// Writes all parts or none. `Some` is the place of the first part whose condition did not hold. A collision with
+    /// another transaction is tried again and is never evidence of anything.
+    pub(super) async fn transact(&self, parts: Vec<TransactWriteItem>) -> Result<Option<usize>, StoreError> {
         // One token for all attempts: an attempt that landed though its answer was lost is told again as landed, and not
         // as a condition that fails against our own write.
         let token = crate::secret::random_hex::<16>();
@@ -110,15 +110,15 @@ impl Store {
                 .set_transact_items(Some(parts.clone()))
                 .send()
                 .await;
-            let Err(error) = answer else { return Ok(Commit::Done) };
+            let Err(error) = answer else { return Ok(None) };
             match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                    let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-                    if codes().any(|code| code == "ConditionalCheckFailed") {
-                        return Ok(Commit::Lost);
+                    let codes = || cancelled.cancellation_reasons().iter().map(|reason| reason.code());
+                    if let Some(failed) = codes().position(|code| code == Some("ConditionalCheckFailed")) {
+                        return Ok(Some(failed));
                     }
-                    if let Some(code) = codes().find(|code| !passes(code)) {
+                    if let Some(code) = codes().flatten().find(|code| !passes(code)) {
                         return Err(StoreError::Unavailable(Trouble::with("TransactWriteItems", code)));
                     }
                 }
@@ -159,6 +159,24 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
+    /// A part of a transaction that removes an item.
+    pub(super) fn part_delete(
+        &self,
+        key: &Key,
+        condition: Option<Condition>,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mut delete = Delete::builder().table_name(&self.table).set_key(Some(key.attributes()));
+        if let Some(condition) = condition {
+            delete = delete
+                .condition_expression(condition.expression)
+                .set_expression_attribute_names(condition.names())
+                .set_expression_attribute_values(condition.values());
+        }
+        Ok(TransactWriteItem::builder()
+            .delete(delete.build().map_err(StoreError::unbuilt("Delete"))?)
+            .build())
+    }
+
     /// Deletes up to 25 items, in one call; what DynamoDB leaves undone stays.
     pub(super) async fn delete(&self, keys: &[Key]) -> Result<(), StoreError> {
         let mut requests = Vec::with_capacity(keys.len());
@@ -170,6 +188,61 @@ impl Store {
         let call = self.client.batch_write_item().request_items(&self.table, requests);
         call.send().await.map_err(StoreError::unavailable("BatchWriteItem"))?;
         Ok(())
+    }
+
+    /// Deletes items, however many, until DynamoDB has left none undone.
+    pub(super) async fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
+        for part in keys.chunks(25) {
+            let mut requests = Vec::with_capacity(part.len());
+            for key in part {
+                let delete = DeleteRequest::builder().set_key(Some(key.attributes())).build();
+                let delete = delete.map_err(StoreError::unbuilt("BatchWriteItem"))?;
+                requests.push(WriteRequest::builder().delete_request(delete).build());
+            }
+            for attempt in 0..=CONFLICT_RETRIES {
+                let call = self.client.batch_write_item().request_items(&self.table, requests);
+                let answer = call.send().await.map_err(StoreError::unavailable("BatchWriteItem"))?;
+                requests =
+                    answer.unprocessed_items.unwrap_or_default().remove(&self.table).unwrap_or_default();
+                if requests.is_empty() {
+                    break;
+                }
+                pause(attempt).await;
+            }
+            if !requests.is_empty() {
+                return Err(StoreError::Contended);
+            }
+        }
+        Ok(())
+    }
+
+    /// One page of a partition, by a consistent read.
+    pub(super) async fn query_page(&self, pk: &str, range: Range) -> Result<Found, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .expression_attribute_names("#pk", schema::PK)
+            .expression_attribute_values(":pk", schema::text(pk))
+            .set_exclusive_start_key(range.after.as_ref().map(Key::attributes))
+            .scan_index_forward(!range.backwards)
+            .limit(range.limit.into());
+        let query = match range.keys {
+            Keys::All => query.key_condition_expression("#pk = :pk"),
+            Keys::BeginningWith(prefix) => query
+                .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                .expression_attribute_names("#sk", schema::SK)
+                .expression_attribute_values(":prefix", schema::text(prefix)),
+            Keys::Between(low, high) => query
+                .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
+                .expression_attribute_names("#sk", schema::SK)
+                .expression_attribute_values(":low", schema::text(low))
+                .expression_attribute_values(":high", schema::text(high)),
+        };
+        let answer = query.send().await.map_err(StoreError::unavailable("Query"))?;
+        let more = answer.last_evaluated_key.is_some_and(|key| !key.is_empty());
+        Ok(Found { items: answer.items.unwrap_or_default(), more })
     }
 
     /// All items of a partition whose sort key begins with `prefix`, by consistent reads, up to `pages` megabytes.
@@ -201,6 +274,65 @@ impl Store {
             }
         }
         Ok(found)
+    }
+}
+
+/// A page as it was found.
+pub struct Found {
+    pub items: Vec<Item>,
+    /// Whether the page was not the last.
+    pub more: bool,
+}
+
+/// Which part of a partition to read, and in which order.
+#[derive(Clone, Debug)]
+pub struct Range {
+    keys: Keys,
+    after: Option<Key>,
+    backwards: bool,
+    limit: u16,
+}
+
+#[derive(Clone, Debug)]
+enum Keys {
+    All,
+    BeginningWith(&'static str),
+    Between(String, String),
+}
+
+impl Range {
+    const fn of(keys: Keys) -> Self {
+        Self { keys, after: None, backwards: false, limit: 100 }
+    }
+
+    /// The whole partition.
+    pub const fn all() -> Self {
+        Self::of(Keys::All)
+    }
+
+    /// What a sort key begins with.
+    pub const fn beginning_with(prefix: &'static str) -> Self {
+        Self::of(Keys::BeginningWith(prefix))
+    }
+
+    /// Sort keys between two texts, these included.
+    pub const fn between(low: String, high: String) -> Self {
+        Self::of(Keys::Between(low, high))
+    }
+
+    /// From behind this item on.
+    pub fn after(self, key: Option<Key>) -> Self {
+        Self { after: key, ..self }
+    }
+
+    /// The last first.
+    pub fn backwards(self) -> Self {
+        Self { backwards: true, ..self }
+    }
+
+    /// So many at most.
+    pub fn limit(self, limit: u16) -> Self {
+        Self { limit: limit.max(1), ..self }
     }
 }
 

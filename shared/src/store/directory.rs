@@ -27,6 +27,21 @@ pub struct Place {
     after: Option<TenantId>,
 }
 
+impl Place {
+    /// Over how many parts the directory is spread.
+    pub const SHARDS: u8 = SHARDS;
+
+    /// The beginning of one of the parts.
+    pub const fn at_shard(number: u8) -> Self {
+        Self { shard: number % SHARDS, after: None }
+    }
+
+    /// Whether this is the beginning of a part.
+    pub const fn begins_shard(&self) -> bool {
+        self.after.is_none()
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let after = self.after.as_ref().map_or("", TenantId::as_str);

@@ -1,24 +1,17 @@
 //! Families: each change is one conditional write, and a write that came second brings back the item as it is.
 
-use super::call::{Change, Condition, Written};
+use super::call::{Condition, Written};
 use super::schema::{self, Item};
+use super::writes::Commit;
 use super::{StoreError, TenantStore, item};
+use crate::audit::AuditEvent;
 use crate::clock::Timestamp;
 use crate::id::{FamilyId, UserId};
 use crate::refresh::Family;
-use crate::revocation::{AuditEvent, Revocation};
+use crate::revocation::Revocation;
 
 /// How long a family is kept after it can no longer give a token, so that a token of it still reads as once ours.
-const MARGIN_SECONDS: u64 = 86_400;
-
-/// What became of a conditional write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commit {
-    /// Written.
-    Done,
-    /// Another write was first, or the item already exists.
-    Lost,
-}
+pub(super) const MARGIN_SECONDS: u64 = 86_400;
 
 /// What became of ending a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,24 +78,11 @@ impl TenantStore {
         family: FamilyId,
         audit: &AuditEvent,
     ) -> Result<Revoked, StoreError> {
-        let key = schema::family(&self.tenant, user, family);
-        let end = Change {
-            expression: "SET #status = :revoked, #expires = :expires ADD #version :one",
-            condition: Condition::active()
-                .name("#version", "version")
-                .name("#expires", schema::EXPIRES_AT)
-                .value(":revoked", schema::text("revoked"))
-                .value(":expires", schema::number(audit.at.plus_seconds(MARGIN_SECONDS).seconds()))
-                .value(":one", schema::number(1)),
-        };
-        let parts = vec![
-            self.store.part_update(&key, &end)?,
-            self.store.part_put(self.revocation_item(&Revocation::Session { sid: family }), None)?,
-            self.store.part_put(self.audit_item(audit), None)?,
-        ];
-        match self.store.transact(parts).await? {
+        let revocation = Revocation::Session { sid: family };
+        let writes = self.writes().end_family(user, family, audit.at).revocation(&revocation).audit(audit);
+        match writes.commit().await? {
             Commit::Done => Ok(Revoked::Now),
-            Commit::Lost => Ok(Revoked::Before),
+            Commit::Lost(_) => Ok(Revoked::Before),
         }
     }
 

@@ -7,22 +7,29 @@
 mod call;
 mod directory;
 mod families;
+mod answers;
 mod item;
+mod keys;
+mod listing;
 mod schema;
 mod tenants;
 mod throttles;
 mod users;
+mod writes;
 
+pub use answers::Answer;
 pub use directory::{Directory, Place};
-pub use families::{Commit, Revoked};
+pub use families::Revoked;
+pub use listing::{AuditPlace, Audited, Page, UserPlace};
 pub use tenants::{Entered, KnownDevice, NewTenant, Wanted};
 pub use throttles::DEVICE_SECONDS;
-pub use users::UserChange;
+pub use writes::{Commit, Part, Writes};
 
+use crate::audit::AuditEvent;
 use crate::clock;
 use crate::id::TenantId;
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
-use crate::revocation::{AuditEvent, Revocation};
+use crate::revocation::Revocation;
 use crate::trouble::Trouble;
 
 /// The table could not do what was asked. Never turned into a refusal of what the client presented.
@@ -52,7 +59,7 @@ pub struct Store {
     audit_retention_seconds: u64,
 }
 
-/// The table as one tenant's requests may use it. Only [`Store::enter`] and [`Store::create_tenant`] make one.
+/// The table as one tenant's requests may use it. Only [`Store::enter`] makes one.
 #[derive(Clone, Debug)]
 pub struct TenantStore {
     store: Store,

@@ -5,13 +5,17 @@
 //! | --- | --- | --- |
 //! | `T#<t>` | `TENANT` | control state |
 //! | `T#<t>` | `CLIENT#<id>` | client |
+//! | `T#<t>` | `WRAPPED#<kid>` | wrapped private key |
 //! | `T#<t>#L#<login>` | `LOGIN` | unique pointer to the user |
+//! | `T#<t>#N#<shard>` | `<login>` | list of users |
 //! | `T#<t>#U#<uid>` | `USER` | user |
 //! | `T#<t>#U#<uid>` | `F#<family>` | family |
 //! | `T#<t>#R#<bucket>` | `<ms>#<random>` | revocation |
 //! | `T#<t>#A#<day>` | `<ms>#<random>` | audit event |
 //! | `T#<t>#X#L#<login>` | `A#<window>`, `D#<device>#<window>`, `K#<device>` | login counters, known device |
 //! | `T#<t>#X#A#<address>` | `<window>` | login counter |
+//! | `T#<t>#X#S` | `<second>` | signatures asked of KMS |
+//! | `T#<t>#X#I` | `<hash>` | answer kept for a repeated request |
 //! | `TENANTS#<shard>` | `<t>` | directory, for the operator only |
 
 use std::collections::HashMap;
@@ -22,7 +26,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::bytes::Bytes;
 use crate::clock::Timestamp;
-use crate::id::{ClientId, FamilyId, LoginId, TenantId, UserId};
+use crate::id::{ClientId, FamilyId, Kid, LoginId, TenantId, UserId};
 use crate::throttle::{Counter, CounterKey};
 
 /// Partition key attribute.
@@ -59,6 +63,12 @@ impl Key {
         HashMap::from([(PK.to_owned(), text(&self.pk)), (SK.to_owned(), text(&self.sk))])
     }
 
+    /// The key of an item.
+    pub fn of(item: &Item) -> Option<Self> {
+        let text = |name: &str| item.get(name).and_then(|found| found.as_s().ok()).cloned();
+        Some(Self { pk: text(PK)?, sk: text(SK)? })
+    }
+
     pub fn is_of(&self, item: &Item) -> bool {
         let is = |name: &str, value: &str| {
             item.get(name).and_then(|found| found.as_s().ok()).is_some_and(|found| found == value)
@@ -80,7 +90,33 @@ pub fn tenant(tenant: &TenantId) -> Key {
 }
 
 pub fn client(tenant: &TenantId, client: &ClientId) -> Key {
-    Key::new(format!("T#{tenant}"), format!("CLIENT#{client}"))
+    Key::new(format!("T#{tenant}"), format!("{CLIENT_PREFIX}{client}"))
+}
+
+pub const CLIENT_PREFIX: &str = "CLIENT#";
+
+pub fn wrapped(tenant: &TenantId, kid: &Kid) -> Key {
+    Key::new(format!("T#{tenant}"), format!("WRAPPED#{kid}"))
+}
+
+/// Over how many partitions the list of a tenant's users is spread: an import writes to all of them at once.
+pub const USER_SHARDS: u8 = 16;
+
+pub fn listed(tenant: &TenantId, login: &LoginId) -> Key {
+    let [first, ..] = crate::secret::sha256(login.as_str().as_bytes());
+    listed_at(tenant, first % USER_SHARDS, login.as_str())
+}
+
+pub fn listed_at(tenant: &TenantId, shard: u8, login: &str) -> Key {
+    Key::new(format!("T#{tenant}#N#{shard}"), login)
+}
+
+pub fn signatures(tenant: &TenantId, at: Timestamp) -> Key {
+    Key::new(format!("T#{tenant}#X#S"), at.seconds().to_string())
+}
+
+pub fn answer(tenant: &TenantId, request: &Bytes<32>) -> Key {
+    Key::new(format!("T#{tenant}#X#I"), URL_SAFE_NO_PAD.encode(request))
 }
 
 pub fn login(tenant: &TenantId, login: &LoginId) -> Key {
@@ -103,8 +139,27 @@ pub fn revocation(tenant: &TenantId, at: Timestamp) -> Key {
 }
 
 pub fn audit(tenant: &TenantId, at: Timestamp) -> Key {
-    let day = at.seconds() / 86_400;
-    Key::new(format!("T#{tenant}#A#{day}"), unique_at(at))
+    Key::new(audit_day(tenant, day(at)), unique_at(at))
+}
+
+/// The day since the epoch.
+pub fn day(at: Timestamp) -> u64 {
+    at.seconds() / 86_400
+}
+
+/// The partition of a day's audit events.
+pub fn audit_day(tenant: &TenantId, day: u64) -> String {
+    format!("T#{tenant}#A#{day}")
+}
+
+/// What the sort key of something written at a moment begins with.
+pub fn moment(at: Timestamp) -> String {
+    format!("{:013}", at.millis())
+}
+
+/// What no sort key of something written at a moment or before comes after.
+pub fn moment_end(at: Timestamp) -> String {
+    format!("{:013}$", at.millis())
 }
 
 pub fn counter(tenant: &TenantId, counter: &Counter) -> Key {
@@ -141,7 +196,7 @@ pub fn directory_at(at: u8, tenant: &TenantId) -> Key {
 
 fn unique_at(at: Timestamp) -> String {
     let random: [u8; 9] = crate::secret::random();
-    format!("{:013}#{}", at.millis(), URL_SAFE_NO_PAD.encode(random))
+    format!("{}#{}", moment(at), URL_SAFE_NO_PAD.encode(random))
 }
 
 #[cfg(test)]
@@ -160,6 +215,10 @@ mod tests {
         for key in [
             tenant(&acme),
             client(&acme, &"app".parse().unwrap()),
+            wrapped(&acme, &"A".repeat(43).parse().unwrap()),
+            listed(&acme, &login_id),
+            signatures(&acme, now),
+            answer(&acme, &device),
             login(&acme, &login_id),
             user(&acme, uid),
             family(&acme, uid, fid),

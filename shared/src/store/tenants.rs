@@ -1,14 +1,14 @@
-//! The look-up of a tenant, with whatever else of it a request needs, in one consistent read; and its creation.
+//! The look-up of a tenant, with whatever else of it a request needs, in one consistent read; and its
+//! creation.
 
-use super::call::Condition;
-use super::families::Commit;
 use super::schema::{self, Item, Key};
+use super::writes::Commit;
 use super::{Store, StoreError, TenantStore, item};
+use crate::audit::AuditEvent;
 use crate::bytes::Bytes;
 use crate::client::Client;
-use crate::id::{ClientId, FamilyId, LoginId, TenantId, UserId};
+use crate::id::{ClientId, FamilyId, Kid, LoginId, TenantId, UserId};
 use crate::refresh::Family;
-use crate::revocation::{AuditEvent, Revocation};
 use crate::tenant::Tenant;
 use crate::user::User;
 
@@ -64,6 +64,8 @@ pub(super) struct LoginPointer {
 pub struct NewTenant<'a> {
     /// Its control state.
     pub tenant: &'a Tenant,
+    /// The private half of its first key, if that is wrapped.
+    pub wrapped: Option<(&'a Kid, &'a [u8])>,
     /// Its clients, that of the admins included.
     pub clients: &'a [Client],
     /// Its first admin.
@@ -117,68 +119,15 @@ impl Store {
     /// # Errors
     /// When the table can't be written.
     pub async fn create_tenant(&self, new: NewTenant<'_>) -> Result<Commit, StoreError> {
-        let NewTenant { tenant, clients, admin, audit } = new;
+        let NewTenant { tenant, wrapped, clients, admin, audit } = new;
         let scope = TenantStore { store: self.clone(), tenant: tenant.id.clone() };
-        let absent = || Some(Condition::absent());
-        let directory = schema::directory(&tenant.id);
-        let mut parts = vec![
-            self.part_put(item::write(&schema::tenant(&tenant.id), tenant, None), absent())?,
-            self.part_put(
-                item::write(&directory, &super::directory::Entry { created_at: tenant.created_at }, None),
-                None,
-            )?,
-        ];
-        parts.extend(scope.user_parts(admin)?);
+        let mut writes = scope.writes().new_tenant(tenant).new_user(admin).audit(audit);
+        if let Some((kid, private)) = wrapped {
+            writes = writes.wrapped(kid, private);
+        }
         for client in clients {
-            let key = schema::client(&tenant.id, &client.id);
-            parts.push(self.part_put(item::write(&key, client, None), absent())?);
+            writes = writes.new_client(client);
         }
-        parts.push(self.part_put(scope.audit_item(audit), None)?);
-        self.transact(parts).await
-    }
-}
-
-impl TenantStore {
-    /// Writes the tenant's control state on condition of the version it had.
-    ///
-    /// # Errors
-    /// When the table can't be written.
-    pub async fn commit_tenant(
-        &self,
-        before: &Tenant,
-        after: &Tenant,
-        revocation: Option<&Revocation>,
-        audit: &AuditEvent,
-    ) -> Result<Commit, StoreError> {
-        let written = item::write(&schema::tenant(&self.tenant), after, None);
-        let mut parts = vec![self.store.part_put(written, Some(Condition::version(before.version)))?];
-        if let Some(revocation) = revocation {
-            parts.push(self.store.part_put(self.revocation_item(revocation), None)?);
-        }
-        parts.push(self.store.part_put(self.audit_item(audit), None)?);
-        self.store.transact(parts).await
-    }
-
-    /// Registers a client, and its origins with the tenant, on condition of the tenant's version. [`Commit::Lost`] when
-    /// a client of this id exists, or the tenant was changed meanwhile.
-    ///
-    /// # Errors
-    /// When the table can't be written.
-    pub async fn create_client(
-        &self,
-        before: &Tenant,
-        client: &Client,
-        audit: &AuditEvent,
-    ) -> Result<Commit, StoreError> {
-        let mut after = Tenant { version: before.version + 1, ..before.clone() };
-        after.origins.extend(client.origins.iter().cloned());
-        let key = schema::client(&self.tenant, &client.id);
-        let tenant = item::write(&schema::tenant(&self.tenant), &after, None);
-        let parts = vec![
-            self.store.part_put(item::write(&key, client, None), Some(Condition::absent()))?,
-            self.store.part_put(tenant, Some(Condition::version(before.version)))?,
-            self.store.part_put(self.audit_item(audit), None)?,
-        ];
-        self.store.transact(parts).await
+        writes.commit().await
     }
 }

@@ -75,6 +75,25 @@ pub(super) fn create_key(store: &Store, input: CreateKey) -> Result<Value, Refus
     Ok(json!({ "KeyMetadata": metadata(&key, &store.realm) }))
 }
 
+/// Makes the symmetric key of this id unless it is there.
+pub(super) fn ensure_symmetric_key(store: &Store, id: Uuid, description: &str) -> Result<(), Refusal> {
+    if store.find_key(id).is_some() {
+        return Ok(());
+    }
+    let failed = |_| Refusal::Internal("key generation".to_owned());
+    store.insert(Key {
+        id,
+        arn: store.realm.key_arn(id),
+        spec: KeySpec::Symmetric,
+        created: now(),
+        description: description.to_owned(),
+        state: KeyState::Enabled,
+        tags: BTreeMap::new(),
+        material: Arc::new(Material::generate(KeySpec::Symmetric).map_err(failed)?),
+    })?;
+    Ok(())
+}
+
 fn check_usage(spec: KeySpec, usage: Option<&str>) -> Result<(), Refusal> {
     match usage {
         Some(usage) if usage == spec.usage() => Ok(()),

@@ -26,6 +26,7 @@ mod wire;
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use uuid::Uuid;
 
 use self::store::{Realm, Store};
 
@@ -54,6 +55,12 @@ pub enum KmsError {
     /// The listener cannot be used.
     #[error("the KMS endpoint cannot listen")]
     Listen(#[source] io::Error),
+    /// A key of the template could not be made.
+    #[error("the key {description} of the template cannot be made")]
+    Template {
+        /// Its name in the template.
+        description: String,
+    },
     /// The thread that read the key file ended early.
     #[error("reading the key file was interrupted")]
     Interrupted,
@@ -63,6 +70,7 @@ pub enum KmsError {
 #[derive(Debug)]
 pub struct Kms {
     address: SocketAddr,
+    store: Arc<Store>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<io::Result<()>>,
 }
@@ -81,17 +89,24 @@ impl Kms {
             .await
             .unwrap_or(Err(KmsError::Interrupted))?;
         let (stop, stop_requested) = oneshot::channel();
+        let store = Arc::new(store);
         let serving =
-            axum::serve(listener, wire::router(Arc::new(store))).with_graceful_shutdown(async move {
+            axum::serve(listener, wire::router(Arc::clone(&store))).with_graceful_shutdown(async move {
                 // An error is the owner gone without a word: stop as well.
                 drop(stop_requested.await);
             });
-        Ok(Self { address, stop, server: tokio::spawn(serving.into_future()) })
+        Ok(Self { address, store, stop, server: tokio::spawn(serving.into_future()) })
     }
 
     /// The endpoint URL, as `AWS_ENDPOINT_URL_KMS` wants it.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Makes the symmetric key of this id unless it is there: what CloudFormation does for a key of the template.
+    pub fn ensure_symmetric_key(&self, id: Uuid, description: &str) -> Result<(), KmsError> {
+        manage::ensure_symmetric_key(&self.store, id, description)
+            .map_err(|_| KmsError::Template { description: description.to_owned() })
     }
 
     /// Stops accepting and lets running requests finish.

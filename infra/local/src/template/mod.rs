@@ -10,10 +10,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::dynamodb::Table;
+use crate::lambda::ACCOUNT;
 pub use resolve::Givens;
 
 /// The parts of the template that the local stack acts on.
@@ -27,6 +30,30 @@ pub struct Template {
     pub table: Table,
     /// Schedules.
     pub schedules: Vec<ScheduleSpec>,
+    /// Symmetric KMS keys.
+    pub keys: Vec<KeySpec>,
+}
+
+/// A symmetric KMS key of the template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySpec {
+    /// Its logical id.
+    pub name: String,
+    /// The id it has in the embedded KMS: always the same for a name, so that data survives a restart.
+    pub id: Uuid,
+}
+
+impl KeySpec {
+    fn named(name: &str) -> Self {
+        let hash = digest::digest(&digest::SHA256, name.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.as_ref()[..16]);
+        Self { name: name.to_owned(), id: uuid::Builder::from_random_bytes(bytes).into_uuid() }
+    }
+
+    fn arn(&self, region: &str) -> String {
+        format!("arn:aws:kms:{region}:{ACCOUNT}:key/{}", self.id)
+    }
 }
 
 /// One Lambda function.
@@ -134,6 +161,7 @@ impl Reader<'_> {
         let mut schedules = Vec::new();
         let mut routes = Vec::new();
         let mut table = None;
+        let mut keys = Vec::new();
         for (id, resource) in &self.document.resources {
             let read = match resource.kind.as_str() {
                 "AWS::Serverless::Function" => self.function(resource).map(|spec| {
@@ -142,6 +170,7 @@ impl Reader<'_> {
                 "AWS::ApiGatewayV2::Route" => self.route(resource).map(|spec| routes.push(spec)),
                 "AWS::Events::Rule" => self.schedule(resource).map(|spec| schedules.extend(spec)),
                 "AWS::DynamoDB::Table" => self.table(resource).map(|spec| table = Some(spec)),
+                "AWS::KMS::Key" => symmetric(resource).map(|()| keys.push(KeySpec::named(id))),
                 "AWS::Serverless::HttpApi" => {
                     Err("use explicit AWS::ApiGatewayV2 resources: their routes are what is deployed"
                         .to_owned())
@@ -152,7 +181,7 @@ impl Reader<'_> {
         }
         let table =
             table.ok_or_else(|| TemplateError::Syntax("there is no AWS::DynamoDB::Table".to_owned()))?;
-        Ok(Template { functions, routes, table, schedules })
+        Ok(Template { functions, routes, table, schedules, keys })
     }
 
     fn function(&self, resource: &Resource) -> Result<FunctionSpec, String> {
@@ -182,6 +211,10 @@ impl Reader<'_> {
             .or_else(|| {
                 let table = self.reference_in(value, "AWS::DynamoDB::Table")?;
                 self.resolve(table.properties.get("TableName")?)
+            })
+            .or_else(|| {
+                let key = self.referenced_id(value, "AWS::KMS::Key")?;
+                Some(KeySpec::named(&key).arn(&self.givens.region))
             })
             .ok_or_else(|| format!("the local stack does not know the value of environment variable {key}"))
     }
@@ -246,14 +279,26 @@ impl Reader<'_> {
     }
 
     fn reference_in(&self, value: &Value, kind: &str) -> Option<&Resource> {
-        resolve::references(value)
-            .iter()
-            .filter_map(|id| self.document.resources.get(id))
-            .find(|resource| resource.kind == kind)
+        self.document.resources.get(&self.referenced_id(value, kind)?)
+    }
+
+    fn referenced_id(&self, value: &Value, kind: &str) -> Option<String> {
+        let is_kind =
+            |id: &String| self.document.resources.get(id).is_some_and(|resource| resource.kind == kind);
+        resolve::references(value).into_iter().find(is_kind)
     }
 
     fn resolve(&self, value: &Value) -> Option<String> {
         self.givens.resolve(value, &self.document.parameters)
+    }
+}
+
+fn symmetric(key: &Resource) -> Result<(), String> {
+    match key.properties.get("KeySpec").and_then(Value::as_str) {
+        None | Some("SYMMETRIC_DEFAULT") => Ok(()),
+        Some(_) => {
+            Err("the local stack makes symmetric keys only: signing keys are made by functions".to_owned())
+        }
     }
 }
 
@@ -286,7 +331,7 @@ mod tests {
 
     fn ours() -> Template {
         let text = include_str!("../../../template.yaml");
-        Template::parse(text, &Givens::new("local", "http://localhost:9000")).unwrap()
+        Template::parse(text, &Givens::new("local", "eu-central-1", "http://localhost:9000")).unwrap()
     }
 
     #[test]
@@ -311,6 +356,10 @@ mod tests {
         assert_eq!(environment["TABLE_NAME"], "leasehold-local");
         assert_eq!(environment["PUBLIC_URL"], "http://localhost:9000");
         assert!(!environment.contains_key("OPERATOR_PASSWORDS"), "for the operator alone");
+        let key = &ours().keys[0];
+        assert_eq!((key.name.as_str(), ours().keys.len()), ("WrapKey", 1));
+        let arn = format!("arn:aws:kms:eu-central-1:000000000000:key/{}", key.id);
+        assert_eq!(ours().functions["login"].environment["WRAP_KEY"], arn);
         assert_eq!(ours().functions["operator"].environment["OPERATOR_PASSWORDS"], "allow");
     }
 

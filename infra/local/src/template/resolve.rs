@@ -8,6 +8,8 @@ use serde_json::Value;
 /// What the local stack gives where AWS would have its own answer.
 #[derive(Debug, Clone, Default)]
 pub struct Givens {
+    /// The region in which ARNs lie.
+    pub region: String,
     /// Values of parameters.
     pub parameters: BTreeMap<String, String>,
     /// Environment variables that the stack sets whatever the template computes for them.
@@ -16,16 +18,19 @@ pub struct Givens {
 
 impl Givens {
     /// Those of Leasehold's template.
-    pub fn new(stage: &str, public_url: &str) -> Self {
+    pub fn new(stage: &str, region: &str, public_url: &str) -> Self {
         let given = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
         Self {
+            region: region.to_owned(),
             parameters: given(&[
                 ("Stage", stage),
                 ("PublicUrl", public_url),
                 // The seeded users have passwords from the start.
                 ("OperatorPasswords", "allow"),
+                // The embedded KMS has no quota that a tenant could use up.
+                ("SignaturesPerTenant", "0"),
             ]),
             variables: given(&[("PUBLIC_URL", public_url)]),
         }

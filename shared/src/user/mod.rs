@@ -1,5 +1,8 @@
 //! Users of a tenant, and which scopes they may be granted.
 
+mod code;
+mod profile;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::client::{ADMIN_SCOPES, Client};
 use crate::clock::Timestamp;
 use crate::id::{LoginId, UserId};
+use crate::policy::Policy;
 use crate::rest::Rest;
+
+pub use code::OneTimeCode;
+pub use profile::{InvalidProfile, Profile};
 
 /// The role that grants every admin scope.
 pub const ADMIN_ROLE: &str = "admin";
@@ -82,6 +89,9 @@ pub struct User {
     pub claims: serde_json::Map<String, serde_json::Value>,
     /// Whether the user may sign in.
     pub status: UserStatus,
+    /// The one-time code with which the user may set a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<OneTimeCode>,
     /// Raised to end every session and token of the user at once.
     pub epoch: u32,
     /// When the user was created.
@@ -94,6 +104,53 @@ pub struct User {
 }
 
 impl User {
+    /// A new user, who may sign in.
+    pub fn new(login: LoginId, profile: Profile, now: Timestamp) -> Self {
+        let Profile { roles, permissions, scopes, claims } = profile;
+        Self {
+            id: UserId::generate(),
+            login,
+            password: None,
+            roles,
+            permissions,
+            scopes,
+            claims,
+            status: UserStatus::Active,
+            code: None,
+            epoch: 0,
+            created_at: now,
+            version: 1,
+            rest: Rest::default(),
+        }
+    }
+
+    /// What those who manage users may say of this one.
+    pub fn profile(&self) -> Profile {
+        Profile {
+            roles: self.roles.clone(),
+            permissions: self.permissions.clone(),
+            scopes: self.scopes.clone(),
+            claims: self.claims.clone(),
+        }
+    }
+
+    /// The user with another profile.
+    #[must_use]
+    pub fn with_profile(&self, profile: Profile) -> Self {
+        let Profile { roles, permissions, scopes, claims } = profile;
+        Self { roles, permissions, scopes, claims, version: self.version + 1, ..self.clone() }
+    }
+
+    /// The admin scopes that the user's roles grant: role `admin` all of them, a role of a scope's name that one.
+    pub fn admin_rights(&self) -> BTreeSet<&'static str> {
+        ADMIN_SCOPES.into_iter().filter(|scope| self.may(scope)).collect()
+    }
+
+    /// Whether the user administers the tenant without limits.
+    pub fn is_full_admin(&self) -> bool {
+        self.roles.contains(ADMIN_ROLE)
+    }
+
     /// Whether the user may sign in.
     pub fn is_active(&self) -> bool {
         self.status == UserStatus::Active
@@ -102,20 +159,22 @@ impl User {
     /// Whether the user may be granted this scope: the scopes of admins by role alone.
     pub fn may(&self, scope: &str) -> bool {
         if ADMIN_SCOPES.contains(&scope) {
-            self.roles.contains(ADMIN_ROLE)
+            self.roles.contains(ADMIN_ROLE) || self.roles.contains(scope)
         } else {
             self.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope))
         }
     }
 
-    /// What is granted: requested ∩ the client's ∩ the user's; without a request, all of client ∩ user.
-    pub fn grant(&self, client: &Client, requested: Option<&BTreeSet<String>>) -> BTreeSet<String> {
-        client
-            .scopes
-            .iter()
-            .filter(|scope| requested.is_none_or(|requested| requested.contains(*scope)) && self.may(scope))
-            .cloned()
-            .collect()
+    /// What is granted: requested ∩ the client's ∩ the tenant's ∩ the user's; without a request, all of the others.
+    pub fn grant(
+        &self,
+        client: &Client,
+        policy: &Policy,
+        requested: Option<&BTreeSet<String>>,
+    ) -> BTreeSet<String> {
+        let asked = |scope: &str| requested.is_none_or(|requested| requested.contains(scope));
+        let scopes = client.scopes.iter();
+        scopes.filter(|scope| asked(scope) && policy.allows(scope) && self.may(scope)).cloned().collect()
     }
 }
 
