@@ -8,6 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes<const N: usize>([u8; N]);
 
+impl<const N: usize> Bytes<N> {
+    /// The bytes.
+    pub const fn bytes(&self) -> &[u8; N] {
+        &self.0
+    }
+}
+
 impl<const N: usize> From<[u8; N]> for Bytes<N> {
     fn from(bytes: [u8; N]) -> Self {
         Self(bytes)

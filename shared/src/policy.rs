@@ -123,7 +123,7 @@ policy! {
     /// How long a one-time code is good.
     code_seconds = 86_400 in 60..=604_800;
     /// Memory of argon2id, in KiB, where it is more than the deployment's.
-    argon2_memory_kib = 0 in 0..=131_072;
+    argon2_memory_kib = 0 in 0..=65_536;
     /// Passes of argon2id, where they are more than the deployment's.
     argon2_iterations = 0 in 0..=10;
 }

@@ -14,7 +14,7 @@ use crate::id::{Kid, TenantId};
 use crate::keys::{Custody, Due, Key, KeyKind, KeyRing, KeyState, Margins, Refused, Switch};
 use crate::kms::{Kms, KmsError};
 use crate::revocation::Revocation;
-use crate::store::{Commit, Store, StoreError, TenantStore, Wanted};
+use crate::store::{Answer, Commit, Part, Store, StoreError, TenantStore, Wanted};
 use crate::telemetry::chain;
 use crate::tenant::{Tenant, TenantStatus};
 
@@ -39,6 +39,9 @@ pub enum StepError {
     /// The tenant was changed while it was looked at; the caller said which version it knows.
     #[error("the tenant has changed")]
     Changed,
+    /// The same request was answered by somebody else meanwhile.
+    #[error("the request was answered meanwhile")]
+    Answered,
 }
 
 /// A key that was made and is in no ring yet.
@@ -72,7 +75,7 @@ pub async fn make(kms: &Kms, tenant: &TenantId, kind: KeyKind, now: Timestamp) -
 }
 
 /// Who takes a step, and on what.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Step<'a> {
     /// The table.
     pub store: &'a Store,
@@ -88,9 +91,14 @@ pub struct Step<'a> {
     pub source: Option<&'a str>,
     /// The version of the tenant that the asker knows, if the step is to be taken on that one alone.
     pub version: Option<u64>,
+    /// The answer to keep for when the same request comes again, written in the transaction of a rotation.
+    pub answer: Option<&'a Answering<'a>>,
     /// The one time of the request.
     pub now: Timestamp,
 }
+
+/// The answer to keep of a step that is taken.
+pub type Answering<'a> = dyn Fn(&Taken) -> Option<Answer> + Sync + 'a;
 
 /// A step that was taken.
 #[derive(Clone, Debug)]
@@ -154,8 +162,11 @@ impl Step<'_> {
             {
                 writes = writes.wrapped(&kid, wrapped);
             }
-            match writes.commit().await? {
-                Commit::Done => return Ok(Taken { tenant: after, kid, previous }),
+            let taken = Taken { tenant: after, kid, previous };
+            let answer = self.answer.and_then(|answering| answering(&taken));
+            match writes.answer(answer.as_ref()).commit().await? {
+                Commit::Done => return Ok(taken),
+                Commit::Lost(Part::Answer) => return Err(StepError::Answered),
                 Commit::Lost(_) => {}
             }
         }
@@ -472,9 +483,14 @@ impl Step<'_> {
 /// Whether it is certain what was written: trouble with the table leaves open whether a write landed.
 fn is_certain<T>(outcome: &Result<T, StepError>) -> bool {
     match outcome {
-        Ok(_) | Err(StepError::Refused(_) | StepError::NoTenant | StepError::Kms(_) | StepError::Changed) => {
-            true
-        }
+        Ok(_)
+        | Err(
+            StepError::Refused(_)
+            | StepError::NoTenant
+            | StepError::Kms(_)
+            | StepError::Changed
+            | StepError::Answered,
+        ) => true,
         Err(StepError::Store(StoreError::Contended)) => true,
         Err(StepError::Store(StoreError::Unavailable(_) | StoreError::Corrupt { .. })) => false,
     }

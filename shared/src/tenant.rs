@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::id::{TenantId, UserId};
 use crate::keys::{Custody, KeyRing};
@@ -46,6 +47,9 @@ pub struct Tenant {
     /// The users of role `admin` who may sign in: whoever takes this right from one looks for another in here.
     #[serde(default)]
     pub admins: BTreeSet<UserId>,
+    /// The key under which cursors of the tenant's lists are sealed. It opens nothing but places in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor_key: Option<Bytes<32>>,
     /// How far the removal of a deleted tenant's data is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
@@ -94,6 +98,7 @@ impl Tenant {
             origins: BTreeSet::new(),
             allowed_custody: any_custody(),
             admins: BTreeSet::new(),
+            cursor_key: None,
             removal: None,
             created_at: now,
             version: 1,

@@ -11,6 +11,7 @@ fn code() -> BTreeSet<Route> {
         leasehold_refresh::ROUTES,
         leasehold_revoke::ROUTES,
         leasehold_jwks::ROUTES,
+        leasehold_admin::ROUTES,
     ];
     let routes = tables.into_iter().flatten();
     routes.map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect()

@@ -1,5 +1,6 @@
-//! A user's change of password: the same check as a login, then one transaction that sets the new hash, raises the
-//! user's epoch (which ends every session, RFC 9700 §4.14.2 and ASVS 7.4.3), tells verifiers and writes the audit log.
+//! A user's change of password, or the setting of one with a one-time code: the same check as a login, then one
+//! transaction that sets the new hash, raises the user's epoch (which ends every session, RFC 9700 §4.14.2 and ASVS
+//! 7.4.3), tells verifiers and writes the audit log.
 
 use http::StatusCode;
 use leasehold::audit::{Action, Actor, AuditEvent};
@@ -11,7 +12,7 @@ use leasehold::user::User;
 
 use crate::Login;
 use crate::check::{Checked, check};
-use crate::request::PasswordRequest;
+use crate::request::{PasswordRequest, Proof};
 
 /// How often the change is tried on a user whom others keep changing.
 const TRIES: u32 = 3;
@@ -29,27 +30,27 @@ pub async fn change_password(login: &Login, call: &Call, note: &mut Note) -> Res
         policy
             .check(new_password.expose(), &user.login, &tenant.id)
             .map_err(|weak| Refusal::invalid_request(weak.text()))?;
-        Ok::<_, Refusal>(login.hasher.hash(new_password.clone()).await?)
+        Ok::<_, Refusal>(login.hasher.hash(new_password.clone(), login.cost(&tenant.policy)).await?)
     };
     let (hashed, ()) = tokio::join!(hashed, counters.take_back(store));
-    commit(&checked, &hashed?, call).await?;
+    commit(&checked, &claimed.proof, &hashed?, call).await?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 
 /// Writes the change on condition that the user is as it was checked. Another write in between is looked at: the change
 /// is tried again on a user who may still sign in with the password that was shown, and on nobody else.
-async fn commit(checked: &Checked, hash: &str, call: &Call) -> Result<(), Refusal> {
+async fn commit(checked: &Checked, proof: &Proof, hash: &str, call: &Call) -> Result<(), Refusal> {
     let mut before = checked.user.clone();
     for _ in 0..TRIES {
         let after = changed(&before, hash);
         let revocation = Revocation::User { sub: after.id, epoch: after.epoch };
         let writes = checked.store.writes().user(&before, &after).revocation(&revocation);
-        match writes.audit(&event(&after, call)).commit().await? {
+        match writes.audit(&event(&after, proof, call)).commit().await? {
             Commit::Done => return Ok(()),
             Commit::Lost(_) => {}
         }
         let found = checked.store.find_user(before.id).await?;
-        before = still_the_same(&checked.user, found)?;
+        before = still_the_same(&checked.user, proof, found)?;
     }
     Err(StoreError::Contended.into())
 }
@@ -57,22 +58,27 @@ async fn commit(checked: &Checked, hash: &str, call: &Call) -> Result<(), Refusa
 fn changed(before: &User, hash: &str) -> User {
     User {
         password: Some(hash.to_owned()),
+        // A code is good once; one that was not used has nothing left to be for.
+        code: None,
         epoch: before.epoch.saturating_add(1),
         version: before.version + 1,
         ..before.clone()
     }
 }
 
-fn event(user: &User, call: &Call) -> AuditEvent {
+fn event(user: &User, proof: &Proof, call: &Call) -> AuditEvent {
     AuditEvent::new(call.now, Actor::User(user.id), Action::UserPassword)
         .on(user.id)
         .from(call.source.as_deref())
+        .with("with_code", matches!(proof, Proof::Code(_)))
 }
 
 /// The user as found again, if the check still holds. Under another hash it can't be told whether it does (it may be the
 /// same password, hashed anew by a login): the client is asked to try again, and that is checked from the start.
-fn still_the_same(checked: &User, found: Option<User>) -> Result<User, Refusal> {
+fn still_the_same(checked: &User, proof: &Proof, found: Option<User>) -> Result<User, Refusal> {
+    let spent = |user: &User| matches!(proof, Proof::Code(_)) && user.code != checked.code;
     match found {
+        Some(user) if spent(&user) => Err(Refusal::new(Code::InvalidCredentials, "wrong_code")),
         Some(user) if !user.is_active() => Err(Refusal::new(Code::InvalidCredentials, "user_disabled")),
         Some(user) if user.password == checked.password => Ok(user),
         Some(_) => Err(StoreError::Contended.into()),
@@ -110,10 +116,19 @@ mod tests {
         let renamed = User { roles: BTreeSet::new(), version: 5, ..checked.clone() };
         let rehashed = User { password: Some("$anew".to_owned()), ..checked.clone() };
         let disabled = User { status: UserStatus::Disabled, ..checked.clone() };
-        let code = |found| still_the_same(&checked, found).map_err(|refusal| refusal.code);
+        let password = Proof::Password(leasehold::secret::Secret::new("old".to_owned()));
+        let code = |found| still_the_same(&checked, &password, found).map_err(|refusal| refusal.code);
         assert_eq!(code(Some(renamed.clone())), Ok(renamed), "something else changed");
         assert_eq!(code(Some(rehashed)), Err(Code::TemporarilyUnavailable), "the hash changed");
         assert_eq!(code(Some(disabled)), Err(Code::InvalidCredentials), "disabled meanwhile");
         assert_eq!(code(None), Err(Code::InvalidCredentials), "gone meanwhile");
+        let (text, kept) = leasehold::user::OneTimeCode::draw(60, Timestamp::from_seconds(1));
+        let invited = User { code: Some(kept), password: None, ..checked.clone() };
+        let again = |found| {
+            still_the_same(&invited, &Proof::Code(text.clone()), found).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(again(Some(invited.clone())), Ok(invited.clone()), "the code still stands");
+        let spent = User { code: None, ..invited.clone() };
+        assert_eq!(again(Some(spent)), Err(Code::InvalidCredentials), "used by another request");
     }
 }

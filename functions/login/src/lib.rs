@@ -12,7 +12,8 @@ mod sign_in;
 
 use leasehold::app::App;
 use leasehold::http::{Call, Refusal, Reply, cors};
-use leasehold::password::{CostOutOfBounds, Hasher};
+use leasehold::password::{CostOutOfBounds, HashCost, Hasher};
+use leasehold::policy::Policy;
 use leasehold::telemetry::Note;
 
 /// The routes this function serves: method and path, as in the template.
@@ -39,6 +40,11 @@ impl Login {
     pub fn new(app: App) -> Result<Self, CostOutOfBounds> {
         let hasher = Hasher::new(app.config.hashing)?;
         Ok(Self { app, hasher })
+    }
+
+    /// What a hash of this tenant's users costs.
+    fn cost(&self, policy: &Policy) -> HashCost {
+        self.app.config.hashing.cost.raised_to(policy)
     }
 }
 

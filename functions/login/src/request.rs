@@ -22,10 +22,19 @@ pub struct Claimed {
     pub credentials: Credentials,
     /// The login name; `None` when no user can have such a name.
     pub username: Option<LoginId>,
-    /// The password.
-    pub password: Secret<String>,
+    /// What they prove it with.
+    pub proof: Proof,
     /// What the client calls the device.
     pub device: Option<String>,
+}
+
+/// With what somebody proves who they are.
+#[derive(Debug)]
+pub enum Proof {
+    /// The password.
+    Password(Secret<String>),
+    /// A one-time code that an admin handed out; good for setting a password and for nothing else.
+    Code(Secret<String>),
 }
 
 /// A request to sign in.
@@ -55,6 +64,7 @@ struct Wire {
     device: Option<String>,
     scope: Option<String>,
     new_password: Option<Secret<String>>,
+    code: Option<Secret<String>>,
 }
 
 impl LoginRequest {
@@ -65,6 +75,7 @@ impl LoginRequest {
     pub fn read(call: &Call) -> Result<Self, Refusal> {
         let mut wire: Wire = body::json(call)?;
         let scope = scope(wire.scope.take())?;
+        wire.code = None;
         Ok(Self { claimed: claimed(call, wire)?, scope })
     }
 }
@@ -88,14 +99,19 @@ impl PasswordRequest {
 
 fn claimed(call: &Call, wire: Wire) -> Result<Claimed, Refusal> {
     let username = wire.username.ok_or_else(|| Refusal::invalid_request("username is missing."))?;
-    let password = wire.password.ok_or_else(|| Refusal::invalid_request("password is missing."))?;
-    if password.expose().len() > MAX_PASSWORD_BYTES {
-        return Err(Refusal::invalid_request("The password is too long."));
-    }
+    let proof = match (wire.password, wire.code) {
+        (Some(password), None) if password.expose().len() > MAX_PASSWORD_BYTES => {
+            return Err(Refusal::invalid_request("The password is too long."));
+        }
+        (Some(password), None) => Proof::Password(password),
+        (None, Some(code)) => Proof::Code(code),
+        (Some(_), Some(_)) => return Err(Refusal::invalid_request("password and code exclude each other.")),
+        (None, None) => return Err(Refusal::invalid_request("password is missing.")),
+    };
     Ok(Claimed {
         credentials: Credentials::read(call, wire.client_id.as_deref(), wire.client_secret)?,
         username: username.parse().ok(),
-        password,
+        proof,
         device: device(wire.device)?,
     })
 }
@@ -172,7 +188,8 @@ mod tests {
         let request = login(&body).unwrap();
         assert_eq!(request.claimed.credentials.client_id.as_str(), "shop");
         assert_eq!(request.claimed.username, "ada@acme.example".parse().ok());
-        assert_eq!(request.claimed.password.expose(), " secret words ", "taken exactly");
+        let Proof::Password(password) = &request.claimed.proof else { panic!("a login takes a password") };
+        assert_eq!(password.expose(), " secret words ", "taken exactly");
         assert_eq!(request.claimed.device.as_deref(), Some("phone-1"));
         assert_eq!(request.scope, Some(BTreeSet::from(["openid".to_owned(), "read".to_owned()])));
     }
@@ -240,7 +257,7 @@ mod tests {
         ] {
             let refused =
                 LoginRequest::read(&call(&json!({"content-type": content_type}), body)).unwrap_err();
-            assert_eq!((refused.code, refused.status()), (Code::InvalidRequest, status), "{why}");
+            assert_eq!((refused.code, refused.parts().0), (Code::InvalidRequest, status), "{why}");
         }
         assert!(
             LoginRequest::read(&call(&json!({"content-type": "Application/JSON; charset=utf-8"}), &good))
@@ -253,7 +270,7 @@ mod tests {
         let read = |body: &Value| PasswordRequest::read(&json_call(&body.to_string()));
         let request = read(&with("new_password", json!(" new words "))).unwrap();
         assert_eq!(request.new_password.expose(), " new words ");
-        assert_eq!(request.claimed.password.expose(), "secret words");
+        assert!(matches!(&request.claimed.proof, Proof::Password(words) if words.expose() == "secret words"));
         for (body, why) in [
             (with("new_password", Value::Null), "no new one"),
             (with("new_password", json!("x".repeat(1025))), "too long a new one"),

@@ -17,7 +17,6 @@ use leasehold::id::FamilyId;
 use leasehold::issue::{self, Subject, TokenResponse};
 use leasehold::refresh::Family;
 use leasehold::refresh::family::{Grant, Opening};
-use leasehold::secret::Secret;
 use leasehold::sign::{Occasion, Priority};
 use leasehold::store::StoreError;
 use leasehold::telemetry::{Note, chain};
@@ -26,7 +25,7 @@ use leasehold::user::User;
 
 use crate::Login;
 use crate::check::{Checked, check};
-use crate::request::LoginRequest;
+use crate::request::{LoginRequest, Proof};
 
 /// How the user proved who they are (RFC 8176 §2).
 const PASSWORD_METHOD: &str = "pwd";
@@ -84,7 +83,7 @@ pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Repl
     let follow_up = Box::pin(async {
         tokio::join!(
             remember_device(&checked, call.now),
-            rehash(login, &checked, &claimed.password),
+            rehash(login, &checked, &claimed.proof),
             tidy(&checked, families, call),
         )
     });
@@ -165,13 +164,15 @@ async fn remember_device(checked: &Checked, now: Timestamp) {
     }
 }
 
-/// The password is at hand only now: where its hash is weaker than today's, it is hashed anew.
-async fn rehash(login: &Login, checked: &Checked, password: &Secret<String>) {
+/// The password is at hand only now: where its hash is not as it would be made today, it is hashed anew.
+async fn rehash(login: &Login, checked: &Checked, proof: &Proof) {
+    let Proof::Password(password) = proof else { return };
     let stored = checked.user.password.as_deref();
-    if !stored.is_some_and(|stored| login.hasher.needs_rehash(stored)) {
+    let cost = login.cost(&checked.tenant.policy);
+    if !stored.is_some_and(|stored| login.hasher.needs_rehash(stored, cost)) {
         return;
     }
-    match login.hasher.hash(password.clone()).await {
+    match login.hasher.hash(password.clone(), cost).await {
         Ok(hash) => {
             // A user changed meanwhile keeps the change; the next login comes by here again.
             if let Err(error) = checked.store.rehash(&checked.user, hash).await {

@@ -98,6 +98,7 @@ async fn visit(operator: &Operator, tenant: &TenantId, until: Timestamp, now: Ti
         actor: Actor::Service,
         source: None,
         version: None,
+        answer: None,
         now,
     };
     for _ in 0..STEPS {

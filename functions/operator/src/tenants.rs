@@ -98,6 +98,7 @@ pub async fn create(operator: &Operator, new: Create, now: Timestamp) -> Result<
     let kid = key.key.kid.clone();
     let mut tenant = Tenant::new(new.tenant, policy, KeyRing::with_first_key(key.key), now);
     tenant.origins = origins;
+    tenant.cursor_key = Some(leasehold::secret::random().into());
     tenant.admins.insert(admin.user.id);
     let clients: Vec<_> = made.iter().map(|(client, _)| client.clone()).collect();
     let whole = NewTenant {

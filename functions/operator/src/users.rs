@@ -101,7 +101,8 @@ pub async fn build(
         Some(password) => {
             let rules = operator.app.config.passwords;
             rules.check(password.expose(), &user.login, tenant).map_err(OperatorError::WeakPassword)?;
-            user.password = Some(operator.hasher.hash(password).await?);
+            let cost = operator.app.config.hashing.cost.raised_to(policy);
+            user.password = Some(operator.hasher.hash(password, cost).await?);
         }
     }
     Ok(Built { user, code })

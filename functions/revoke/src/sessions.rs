@@ -4,68 +4,17 @@ use http::StatusCode;
 use leasehold::app::App;
 use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::http::call::invalid_token;
+use leasehold::http::signed_in::{Audience, EPOCH, SignedIn, signed_in};
 use leasehold::http::{Call, Refusal, Reply};
 use leasehold::id::FamilyId;
-use leasehold::refresh::Family;
 use leasehold::revocation::Revocation;
-use leasehold::store::{Commit, TenantStore, Wanted};
+use leasehold::store::{Commit, Wanted};
 use leasehold::telemetry::Note;
-use leasehold::tenant::{Tenant, issuer};
-use leasehold::token::verify::UnverifiedSubject;
-use leasehold::token::{Epochs, Verifier};
 use leasehold::user::User;
 use serde::Serialize;
 
 /// How often a change is tried again because another write was first.
 const ATTEMPTS: usize = 8;
-
-/// The user of a request whose access token was checked against the present state.
-struct SignedIn {
-    store: TenantStore,
-    tenant: Tenant,
-    user: User,
-    family: Family,
-}
-
-/// Verifies the access token, and its session and epochs by a consistent read: on this route a revoked token is dead at
-/// once. A read that fell into the middle of a sign-out is made once more.
-async fn signed_in(app: &App, call: &Call, note: &mut Note) -> Result<SignedIn, Refusal> {
-    match read_signed_in(app, call, note).await {
-        Err(refusal) if refusal.reason == EPOCH => read_signed_in(app, call, note).await,
-        outcome => outcome,
-    }
-}
-
-/// The reason of a token whose epochs are not those of the present.
-const EPOCH: &str = "epoch";
-
-async fn read_signed_in(app: &App, call: &Call, note: &mut Note) -> Result<SignedIn, Refusal> {
-    let token = call.bearer()?;
-    let subject = UnverifiedSubject::read(token.expose()).map_err(|_| invalid_token("malformed"))?;
-    let id = call.tenant().ok_or_else(|| invalid_token("tenant"))?;
-    let wanted =
-        Wanted { user: Some(subject.sub), family: Some((subject.sub, subject.sid)), ..Wanted::default() };
-    let entered = app.store.enter(&id, wanted).await?.filter(|entered| entered.tenant.is_active());
-    let entered = entered.ok_or_else(|| invalid_token("tenant"))?;
-    let own = issuer(&app.config.public_url, &id);
-    let verifier = Verifier { tenant: &id, issuer: &own, ring: &entered.tenant.ring, audience: &own };
-    let verified =
-        verifier.verify(token.expose(), call.now).map_err(|refusal| invalid_token(refusal.name()))?;
-    let claims = verified.claims();
-    let (Some(user), Some(family)) = (entered.user, entered.family) else {
-        return Err(invalid_token("session"));
-    };
-    let now = Epochs { tenant: entered.tenant.epoch, user: user.epoch };
-    if claims.ep != now || !user.is_active() {
-        return Err(invalid_token(EPOCH));
-    }
-    if !family.is_open(call.now) {
-        return Err(invalid_token("session"));
-    }
-    note.user = Some(user.id.to_string());
-    note.family = Some(family.id.to_string());
-    Ok(SignedIn { store: entered.store, tenant: entered.tenant, user, family })
-}
 
 #[derive(Serialize)]
 struct Session<'a> {
@@ -80,7 +29,8 @@ struct Session<'a> {
 
 /// Answers `GET /sessions`: the sessions that live, the newest use first. The last use is shown to the hour.
 pub async fn list(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
-    let SignedIn { store, tenant, user, family: current } = signed_in(app, call, note).await?;
+    let SignedIn { store, tenant, user, family: current, .. } =
+        signed_in(app, call, Audience::Own, note).await?;
     let mut families = store.list_families(user.id).await?;
     families.retain(|family| family.is_live(&tenant, &user, call.now));
     families.sort_by_key(|family| std::cmp::Reverse(family.last_used_at));
@@ -101,7 +51,7 @@ pub async fn list(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Refu
 
 /// Answers `DELETE /sessions/{sid}`: one session of the user, the current one too. 404 when the user has none of this id.
 pub async fn end_one(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
-    let SignedIn { store, tenant, user, .. } = signed_in(app, call, note).await?;
+    let SignedIn { store, tenant, user, .. } = signed_in(app, call, Audience::Own, note).await?;
     let none = || Refusal::not_found("session");
     let sid: FamilyId = call.parameter("sid").and_then(|sid| sid.parse().ok()).ok_or_else(none)?;
     let wanted = Wanted { family: Some((user.id, sid)), ..Wanted::default() };
@@ -120,7 +70,8 @@ pub async fn end_all(app: &App, call: &Call, note: &mut Note) -> Result<Reply, R
         Some("current") => Keep::Current,
         Some(_) => return Err(Refusal::invalid_request("except can only be current.")),
     };
-    let SignedIn { store, tenant, mut user, mut family } = signed_in(app, call, note).await?;
+    let SignedIn { store, tenant, mut user, mut family, .. } =
+        signed_in(app, call, Audience::Own, note).await?;
     for _ in 0..ATTEMPTS {
         let after = User { epoch: user.epoch + 1, version: user.version + 1, ..user.clone() };
         let kept = family.restamp(after.epoch);

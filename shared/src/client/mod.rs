@@ -66,7 +66,8 @@ impl ClientSecret {
         (Secret::new(text), Self { hash, created_at: now, until: None })
     }
 
-    fn is_good(&self, now: Timestamp) -> bool {
+    /// Whether it is good at `now`.
+    pub fn is_good(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }

@@ -86,6 +86,21 @@ pub fn json<T: DeserializeOwned>(call: &Call) -> Result<T, Refusal> {
     serde_json::from_slice(call.body.expose()).map_err(|_| malformed())
 }
 
+/// The text of a body of this type, at most so many bytes long.
+///
+/// # Errors
+/// When it is too long, of another type, or not UTF-8.
+pub fn text<'a>(call: &'a Call, essence: &str, longest: usize) -> Result<&'a str, Refusal> {
+    if call.body.expose().len() > longest {
+        return Err(Refusal::with_status(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large."));
+    }
+    let declared = call.header(&CONTENT_TYPE).unwrap_or_default();
+    if !declared.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(essence) {
+        return Err(unsupported());
+    }
+    std::str::from_utf8(call.body.expose()).map_err(|_| Refusal::invalid_request("The body is not UTF-8."))
+}
+
 fn unsupported() -> Refusal {
     Refusal::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported here.")
 }

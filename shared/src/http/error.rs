@@ -138,6 +138,19 @@ impl Code {
     }
 }
 
+/// What a function refuses with: OAuth's errors ([`Refusal`]), or problem documents where a function has those. The edge
+/// makes trouble of its own (a deadline, a panic) into it.
+pub trait Refuse: From<Refusal> {
+    /// The code on the wire.
+    fn code(&self) -> &'static str;
+    /// Why, precisely, for the log alone.
+    fn reason(&self) -> &'static str;
+    /// The chain of causes, for the log alone.
+    fn cause(&self) -> Option<String>;
+    /// The response. It says what is constant for the code and nothing of the request.
+    fn reply(&self) -> Reply;
+}
+
 /// A refusal. Made where it is decided, turned into a response and a log line at the edge.
 #[derive(Debug)]
 pub struct Refusal {
@@ -212,19 +225,27 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status.
-    pub const fn status(&self) -> StatusCode {
-        self.status
+    /// Its parts, for a function that answers in another form: status, description, `Retry-After`, challenge.
+    pub const fn parts(&self) -> (StatusCode, &'static str, Option<u64>, Option<&'static str>) {
+        (self.status, self.description, self.retry_after, self.challenge)
+    }
+}
+
+impl Refuse for Refusal {
+    fn code(&self) -> &'static str {
+        self.code.text()
     }
 
-    /// The chain of causes, for the log alone.
-    pub fn cause(&self) -> Option<String> {
+    fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    fn cause(&self) -> Option<String> {
         let first: &(dyn Error + Send + Sync) = self.cause.as_deref()?;
         Some(chain(first))
     }
 
-    /// The response. It says what is constant for the code and nothing of the request.
-    pub fn reply(&self) -> Reply {
+    fn reply(&self) -> Reply {
         let wire = Wire {
             error: self.code.text(),
             error_description: self.description,
@@ -234,7 +255,7 @@ impl Refusal {
         if let Some(seconds) = self.retry_after {
             reply = reply.header(RETRY_AFTER, seconds.to_string());
         }
-        if let Some(challenge) = self.challenge {
+        if let Some(challenge) = &self.challenge {
             reply = reply.header(WWW_AUTHENTICATE, challenge);
         }
         reply

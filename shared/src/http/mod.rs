@@ -8,7 +8,8 @@ pub mod credentials;
 pub mod error;
 pub mod reply;
 pub mod serve;
+pub mod signed_in;
 
 pub use call::Call;
-pub use error::{ClientAction, Code, Refusal};
+pub use error::{ClientAction, Code, Refusal, Refuse};
 pub use reply::Reply;

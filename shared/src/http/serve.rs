@@ -9,18 +9,18 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, RETRY_AFTER, VARY};
 use lambda_http::{Body, Request, Response};
 
 use super::call::Call;
-use super::error::Refusal;
+use super::error::{Refusal, Refuse};
 use super::reply::Reply;
 use crate::clock;
 use crate::telemetry::{self, Ending, Note};
 
 /// Answers one event: `handle` decides, and this keeps the deadline, catches a panic, writes the log line and allows the
 /// browser page that the handler found entitled to read the answer.
-async fn answer<C: Sync>(
+async fn answer<C: Sync, E: Refuse>(
     request: Request,
     deadline: Duration,
     context: &C,
-    handle: Handler<C>,
+    handle: Handler<C, E>,
 ) -> Response<Body> {
     let call = Call::new(request, clock::now());
     let mut note = Note {
@@ -33,8 +33,8 @@ async fn answer<C: Sync>(
             .await;
     let outcome = match handled {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(_panic)) => Err(Refusal::server_error("panic", "the handler panicked")),
-        Err(_elapsed) => Err(Refusal::unavailable("deadline", None)),
+        Ok(Err(_panic)) => Err(Refusal::server_error("panic", "the handler panicked").into()),
+        Err(_elapsed) => Err(Refusal::unavailable("deadline", None).into()),
     };
     let ending = Ending {
         route: &call.route,
@@ -52,10 +52,11 @@ async fn answer<C: Sync>(
         }
         Err(refusal) => {
             let cause = refusal.cause();
-            let (outcome, reason) = (refusal.code.text(), Some(refusal.reason));
-            let status = refusal.status().as_u16();
+            let (outcome, reason) = (refusal.code(), Some(refusal.reason()));
+            let reply = refusal.reply();
+            let status = reply.status().as_u16();
             telemetry::request(&note, Ending { status, outcome, reason, cause: cause.as_deref(), ..ending });
-            refusal.reply()
+            reply
         }
     };
     if let Some(origin) = &note.origin {
@@ -71,19 +72,19 @@ async fn answer<C: Sync>(
 }
 
 /// The work of a handler, boxed so that one runner serves all functions.
-pub type Handled<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send + 'a>>;
+pub type Handled<'a, E = Refusal> = Pin<Box<dyn Future<Output = Result<Reply, E>> + Send + 'a>>;
 
 /// A function's handler, over what the function was built of.
-pub type Handler<C> = for<'a> fn(&'a C, &'a Call, &'a mut Note) -> Handled<'a>;
+pub type Handler<C, E = Refusal> = for<'a> fn(&'a C, &'a Call, &'a mut Note) -> Handled<'a, E>;
 
 /// Runs a function until Lambda ends it. `deadline_seconds` is the greatest time one request may take.
 ///
 /// # Errors
 /// When the Runtime API is gone.
-pub async fn run<C: Sync>(
+pub async fn run<C: Sync, E: Refuse>(
     context: &C,
     deadline_seconds: u64,
-    handle: Handler<C>,
+    handle: Handler<C, E>,
 ) -> Result<(), lambda_http::Error> {
     let deadline = Duration::from_secs(deadline_seconds);
     lambda_http::run(lambda_http::service_fn(async |request: Request| {

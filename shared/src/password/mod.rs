@@ -1,4 +1,5 @@
-//! Passwords: which may be set ([`PasswordPolicy`]), and how they are hashed and verified ([`Hasher`]).
+//! Passwords: which may be set ([`PasswordPolicy`]), and how they are hashed and verified ([`Hasher`]). What is stored may
+//! be the hash of another system, whose users were brought along: it is verified as it is.
 //!
 //! Hashing is the one expensive thing that anyone may ask of this service, so it is bounded here: so many at once, so
 //! many waiting, then [`HashError::Busy`]. A permit belongs to the thread that hashes, not to the request: whoever
@@ -10,27 +11,33 @@
 //! One trace stays, stated: the kept hash buffers hold what the last hash filled them with, until the next one. It
 //! can't be read back into a password, only be used to test guesses, by someone who reads this process's memory.
 
-mod phc;
+mod argon;
+mod bcrypt;
+mod buffers;
+mod pbkdf2;
 mod policy;
+mod scrypt;
+mod stored;
 
-pub use phc::{CostOutOfBounds, HashCost, InvalidPhc};
+pub use argon::{CostOutOfBounds, HashCost};
 pub use policy::{MAX_PASSWORD_BYTES, PasswordPolicy, WeakPassword};
+pub use stored::{InvalidHash, check_hash};
 
 use std::fmt;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
-use crate::secret::{Secret, random, same_bytes};
-use phc::{Phc, TAG_LENGTH};
+use crate::secret::Secret;
+use argon::ArgonHash;
+use buffers::Buffers;
+use stored::StoredHash;
 
 /// How passwords are hashed in this deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashSettings {
-    /// What one hash costs.
+    /// What one hash costs; a tenant may ask for more ([`HashCost::raised_to`]).
     pub cost: HashCost,
     /// How many hashes run at once; 0 counts as 1. Each keeps a buffer of `cost.memory_kib`.
     pub concurrency: usize,
@@ -66,8 +73,8 @@ pub enum HashError {
     TooLong,
     /// The stored hash is not one we can or will verify.
     #[error("the stored password hash is not usable")]
-    Stored(#[from] InvalidPhc),
-    /// The thread that hashed died, or the parameters were refused after all.
+    Stored(#[from] InvalidHash),
+    /// The thread that hashed died, or the cost was refused after all.
     #[error("hashing failed")]
     Failed,
 }
@@ -75,14 +82,12 @@ pub enum HashError {
 /// How long a caller that was refused as [`HashError::Busy`] is asked to wait.
 pub const BUSY_SECONDS: u64 = 2;
 
-/// Hashes and verifies passwords with argon2id, a bounded number at once.
+/// Hashes passwords with argon2id and verifies them, a bounded number at once.
 ///
-/// Made once per process; cloning shares the bounds and the buffers.
+/// Made once per process; cloning shares the bounds and the buffers. What a hash is to cost is the caller's to say with
+/// every call: tenants differ.
 #[derive(Clone)]
 pub struct Hasher {
-    cost: HashCost,
-    /// Verified when there is no hash to verify: the same work, and no password matches it.
-    dummy: Arc<Phc>,
     /// One for each hash that runs or waits.
     places: Arc<Semaphore>,
     /// One for each hash that runs.
@@ -100,55 +105,56 @@ impl Hasher {
         let concurrency = settings.concurrency.clamp(1, Semaphore::MAX_PERMITS / 2);
         let queue = settings.queue.min(Semaphore::MAX_PERMITS / 2);
         Ok(Self {
-            cost: settings.cost,
-            dummy: Arc::new(Phc::new(settings.cost, random(), random())),
             places: Arc::new(Semaphore::new(concurrency + queue)),
             permits: Arc::new(Semaphore::new(concurrency)),
-            buffers: Arc::new(Buffers { blocks: settings.cost.blocks(), kept: Mutex::default() }),
+            buffers: Arc::default(),
         })
     }
 
-    /// Hashes a password to a PHC string, with a new salt.
+    /// Hashes a password to a PHC string, with a new salt and at this cost.
     ///
     /// # Errors
-    /// See [`HashError`]; never `Stored`.
-    pub async fn hash(&self, password: Secret<String>) -> Result<String, HashError> {
-        let salt: [u8; phc::SALT_LENGTH] = random();
-        let tag = self.tag(password, self.cost, salt.to_vec(), TAG_LENGTH).await?;
-        let tag = tag.as_slice().try_into().map_err(|_| HashError::Failed)?;
-        Ok(Phc::new(self.cost, salt, tag).to_string())
+    /// See [`HashError`]; never `Stored`. A cost out of bounds is `Failed`.
+    pub async fn hash(&self, password: Secret<String>, cost: HashCost) -> Result<String, HashError> {
+        let hash =
+            self.run(password, move |password, buffers| ArgonHash::new(password, cost, buffers)).await?;
+        Ok(hash.to_string())
     }
 
     /// Whether the password is the one the stored hash was made of. Without a stored hash (an unknown user, or one
-    /// without a password) the same work is done, and nothing matches.
+    /// without a password) the work of `cost` is done, and nothing matches.
     ///
-    /// The work is that of the stored hash's own parameters: where they differ from the present ones, because a user
-    /// has not signed in since they rose, time tells that such a user exists.
+    /// The work is that of the stored hash's own kind and parameters: where they are not the present ones, because a
+    /// user has not signed in since the cost changed or the user was brought along, time tells that such a user exists.
     ///
     /// # Errors
     /// See [`HashError`]. A stored hash of unknown form or unbounded cost is an error, not a mismatch.
-    pub async fn verify(&self, password: Secret<String>, stored: Option<&str>) -> Result<Match, HashError> {
-        let known = stored.map(str::parse::<Phc>).transpose()?;
-        let phc = known.as_ref().unwrap_or(&self.dummy);
-        let tag = self.tag(password, phc.cost, phc.salt.clone(), phc.tag.len()).await?;
-        let same = same_bytes(&tag, &phc.tag);
-        Ok(if same && known.is_some() { Match::Same } else { Match::Different })
-    }
-
-    /// Whether a stored hash is weaker than the present settings, so that the next correct password should replace it.
-    /// One that can't be read is not: it is a fault to report, not to overwrite.
-    pub fn needs_rehash(&self, stored: &str) -> bool {
-        stored.parse::<Phc>().is_ok_and(|phc| phc.is_weaker_than(self.cost))
-    }
-
-    /// The argon2id tag of a password, computed on the blocking pool when its turn comes.
-    async fn tag(
+    pub async fn verify(
         &self,
         password: Secret<String>,
+        stored: Option<&str>,
         cost: HashCost,
-        salt: Vec<u8>,
-        length: usize,
-    ) -> Result<Zeroizing<Vec<u8>>, HashError> {
+    ) -> Result<Match, HashError> {
+        cost.check().map_err(|CostOutOfBounds| HashError::Failed)?;
+        let known = stored.map(str::parse::<StoredHash>).transpose()?;
+        let is_somebodys = known.is_some();
+        let hash = known.unwrap_or_else(|| StoredHash::Argon(ArgonHash::of_nobody(cost)));
+        let same = self.run(password, move |password, buffers| hash.matches(password, cost, buffers)).await?;
+        Ok(if same && is_somebodys { Match::Same } else { Match::Different })
+    }
+
+    /// Whether a stored hash is anything but argon2id at this cost, so that the next correct password should replace
+    /// it. One that can't be read is not: it is a fault to report, not to overwrite.
+    pub fn needs_rehash(&self, stored: &str, cost: HashCost) -> bool {
+        stored.parse::<StoredHash>().is_ok_and(|hash| !hash.is_current(cost))
+    }
+
+    /// Works on a password on the blocking pool, when its turn comes.
+    async fn run<T: Send + 'static>(
+        &self,
+        password: Secret<String>,
+        work: impl FnOnce(&[u8], &Buffers) -> Option<T> + Send + 'static,
+    ) -> Result<T, HashError> {
         if password.expose().len() > MAX_PASSWORD_BYTES {
             return Err(HashError::TooLong);
         }
@@ -156,19 +162,10 @@ impl Hasher {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| HashError::Failed)?;
         let buffers = Arc::clone(&self.buffers);
         let work = move || {
-            let tag = buffers.with(cost.blocks(), |memory| {
-                let params =
-                    Params::new(cost.memory_kib, cost.iterations, cost.parallelism, Some(length)).ok()?;
-                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-                let mut tag = Zeroizing::new(vec![0_u8; length]);
-                argon2
-                    .hash_password_into_with_memory(password.expose().as_bytes(), &salt, &mut tag, memory)
-                    .ok()?;
-                Some(tag)
-            });
+            let done = work(password.expose().as_bytes(), &buffers);
             // Held to here by the thread itself: a dropped request future must not let another hash in.
             drop((permit, place));
-            tag.ok_or(HashError::Failed)
+            done.ok_or(HashError::Failed)
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| HashError::Failed)?
     }
@@ -176,29 +173,7 @@ impl Hasher {
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Hasher").field("cost", &self.cost).finish_non_exhaustive()
-    }
-}
-
-/// Hash buffers kept from one hash to the next: half of a hash's time would go to page faults of fresh memory. There
-/// are never more than hashes that ran at once.
-struct Buffers {
-    /// The size of a kept buffer.
-    blocks: usize,
-    kept: Mutex<Vec<Vec<Block>>>,
-}
-
-impl Buffers {
-    /// Lends a buffer of `blocks` blocks. One of another than the usual size is not kept.
-    fn with<T>(&self, blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
-        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let reused = if blocks == self.blocks { kept().pop() } else { None };
-        let mut buffer = reused.unwrap_or_else(|| vec![Block::new(); blocks]);
-        let result = work(&mut buffer);
-        if blocks == self.blocks {
-            kept().push(buffer);
-        }
-        result
+        formatter.write_str("Hasher")
     }
 }
 
@@ -214,8 +189,8 @@ mod tests {
     /// Takes tens of milliseconds at least, on any machine.
     const SLOW: HashCost = HashCost { memory_kib: 65_536, iterations: 2, parallelism: 1 };
 
-    fn hasher(cost: HashCost, concurrency: usize, queue: usize) -> Hasher {
-        Hasher::new(HashSettings { cost, concurrency, queue }).unwrap()
+    fn hasher(concurrency: usize, queue: usize) -> Hasher {
+        Hasher::new(HashSettings { concurrency, queue, ..HashSettings::default() }).unwrap()
     }
 
     fn secret(text: &str) -> Secret<String> {
@@ -228,8 +203,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_password_matches_its_own_hash_exactly() {
-        let hasher = hasher(CHEAP, 1, 0);
-        let phc = hasher.hash(secret("Correct horse ä ")).await.unwrap();
+        let hasher = hasher(1, 0);
+        let phc = hasher.hash(secret("Correct horse ä "), CHEAP).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
         for (password, expected, why) in [
             ("Correct horse ä ", Match::Same, "the password"),
@@ -238,120 +213,144 @@ mod tests {
             ("Correct horse a\u{308} ", Match::Different, "not normalised"),
             ("", Match::Different, "nothing is not a password"),
         ] {
-            assert_eq!(hasher.verify(secret(password), Some(&phc)).await, Ok(expected), "{why}");
+            assert_eq!(hasher.verify(secret(password), Some(&phc), CHEAP).await, Ok(expected), "{why}");
         }
     }
 
     #[tokio::test]
     async fn long_passwords_are_verified_to_their_last_byte() {
-        let hasher = hasher(CHEAP, 1, 0);
+        let hasher = hasher(1, 0);
         let long = "x".repeat(MAX_PASSWORD_BYTES);
-        let phc = hasher.hash(secret(&long)).await.unwrap();
-        assert_eq!(hasher.verify(secret(&long), Some(&phc)).await, Ok(Match::Same));
+        let phc = hasher.hash(secret(&long), CHEAP).await.unwrap();
+        assert_eq!(hasher.verify(secret(&long), Some(&phc), CHEAP).await, Ok(Match::Same));
         let other = format!("{}y", &long[1..]);
-        assert_eq!(hasher.verify(secret(&other), Some(&phc)).await, Ok(Match::Different));
-        assert_eq!(hasher.verify(secret(&format!("{long}x")), Some(&phc)).await, Err(HashError::TooLong));
-        assert_eq!(hasher.hash(secret(&format!("{long}x"))).await, Err(HashError::TooLong));
+        assert_eq!(hasher.verify(secret(&other), Some(&phc), CHEAP).await, Ok(Match::Different));
+        assert_eq!(
+            hasher.verify(secret(&format!("{long}x")), Some(&phc), CHEAP).await,
+            Err(HashError::TooLong)
+        );
+        assert_eq!(hasher.hash(secret(&format!("{long}x")), CHEAP).await, Err(HashError::TooLong));
     }
 
     #[tokio::test]
-    async fn the_reference_implementations_hashes_verify() {
-        // github.com/P-H-C/phc-winner-argon2, src/test.c: password "password", salt "somesalt".
-        let hasher = hasher(CHEAP, 1, 0);
-        for phc in [
-            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
-            "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
-            "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
+    async fn what_others_made_verifies_and_is_to_be_replaced() {
+        let hasher = hasher(1, 0);
+        for (text, password) in [
+            ("$argon2i$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY", "password"),
+            ("$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", "U*U"),
+            ("$pbkdf2$1212$OB.dtnSEXZK8U5cgxU/GYQ$y5LKPOplRmok7CZp/aqVDVg8zGI", "password"),
+            (
+                "$firebase-scrypt$ln=14,r=8,ss=Bw,sk=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxU\
+                 ECKbm0QsEmYUSDzZvpjeJ9WmXA$42xEC+ixf3L2lw$lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAj\
+                 Tdn3aoItz+VHjoZilo78198JAdRuid5lQ",
+                "user1password",
+            ),
         ] {
-            assert_eq!(hasher.verify(secret("password"), Some(phc)).await, Ok(Match::Same), "{phc}");
-            assert_eq!(hasher.verify(secret("passwore"), Some(phc)).await, Ok(Match::Different), "{phc}");
+            assert_eq!(check_hash(text), Ok(()), "{text}");
+            assert_eq!(hasher.verify(secret(password), Some(text), CHEAP).await, Ok(Match::Same), "{text}");
+            assert_eq!(
+                hasher.verify(secret("another"), Some(text), CHEAP).await,
+                Ok(Match::Different),
+                "{text}"
+            );
+            assert!(hasher.needs_rehash(text, CHEAP), "{text}");
         }
     }
 
     #[tokio::test]
-    async fn without_a_hash_the_work_is_done_and_nothing_matches() {
-        let hasher = hasher(CHEAP, 1, 0);
-        assert_eq!(hasher.verify(secret("anything"), None).await, Ok(Match::Different));
-        assert_eq!(hasher.buffers.kept.lock().unwrap().len(), 1, "the hash was computed");
-        assert_eq!(hasher.dummy.cost, CHEAP, "with the present cost");
+    async fn without_a_hash_the_work_of_the_cost_is_done_and_nothing_matches() {
+        for memory_kib in [64, 128] {
+            let hasher = hasher(1, 0);
+            let cost = HashCost { memory_kib, ..CHEAP };
+            assert_eq!(hasher.verify(secret("anything"), None, cost).await, Ok(Match::Different));
+            assert_eq!(hasher.buffers.sizes(), [usize::try_from(memory_kib).unwrap()], "a hash was computed");
+        }
     }
 
     #[tokio::test]
     async fn a_hash_we_will_not_verify_is_an_error_and_not_a_mismatch() {
-        let hasher = hasher(CHEAP, 1, 0);
-        for phc in
+        let hasher = hasher(1, 0);
+        for text in
             ["", "$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAA", "$argon2id$v=19$m=4294967295,t=1,p=1$a$a"]
         {
-            let verdict = hasher.verify(secret("anything"), Some(phc)).await;
-            assert!(matches!(verdict, Err(HashError::Stored(_))), "{phc}: {verdict:?}");
-            assert!(!hasher.needs_rehash(phc), "{phc}");
+            let verdict = hasher.verify(secret("anything"), Some(text), CHEAP).await;
+            assert!(matches!(verdict, Err(HashError::Stored(_))), "{text}: {verdict:?}");
+            assert!(!hasher.needs_rehash(text, CHEAP), "{text}");
+            assert!(check_hash(text).is_err(), "{text}");
         }
     }
 
     #[tokio::test]
-    async fn a_hash_is_renewed_when_the_cost_rises_and_not_when_it_falls() {
-        let cheap = hasher(CHEAP, 1, 0);
-        let dear = hasher(HashCost { iterations: 2, ..CHEAP }, 1, 0);
-        let old = cheap.hash(secret("anything")).await.unwrap();
-        let new = dear.hash(secret("anything")).await.unwrap();
-        assert!(dear.needs_rehash(&old));
-        assert!(!dear.needs_rehash(&new) && !cheap.needs_rehash(&old) && !cheap.needs_rehash(&new));
-        assert_eq!(
-            dear.verify(secret("anything"), Some(&old)).await,
-            Ok(Match::Same),
-            "still verified meanwhile"
-        );
+    async fn nobody_has_a_hash_made_at_a_cost_out_of_bounds() {
+        let hasher = hasher(1, 0);
+        let beyond = HashCost { memory_kib: u32::MAX, ..CHEAP };
+        assert_eq!(hasher.hash(secret("anything"), beyond).await, Err(HashError::Failed));
+        assert_eq!(hasher.verify(secret("anything"), None, beyond).await, Err(HashError::Failed));
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_renewed_when_the_cost_changes() {
+        let hasher = hasher(1, 0);
+        let dear = HashCost { iterations: 2, ..CHEAP };
+        let old = hasher.hash(secret("anything"), CHEAP).await.unwrap();
+        let new = hasher.hash(secret("anything"), dear).await.unwrap();
+        assert!(!hasher.needs_rehash(&old, CHEAP) && !hasher.needs_rehash(&new, dear));
+        assert!(hasher.needs_rehash(&old, dear), "it rose");
+        assert!(hasher.needs_rehash(&new, CHEAP), "it fell");
+        for text in [&old, &new] {
+            let verdict = hasher.verify(secret("anything"), Some(text), dear).await;
+            assert_eq!(verdict, Ok(Match::Same), "verified meanwhile");
+        }
     }
 
     #[tokio::test]
     async fn buffers_of_the_usual_size_are_kept_and_no_others() {
-        let hasher = hasher(CHEAP, 2, 0);
+        let hasher = hasher(2, 0);
         let other = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         for _ in 0..3 {
-            hasher.hash(secret("anything")).await.unwrap();
-            hasher.verify(secret("anything"), Some(other)).await.unwrap();
+            hasher.hash(secret("anything"), CHEAP).await.unwrap();
+            hasher.verify(secret("anything"), Some(other), CHEAP).await.unwrap();
         }
-        let kept = hasher.buffers.kept.lock().unwrap();
-        assert_eq!(kept.iter().map(Vec::len).collect::<Vec<_>>(), [64]);
+        assert_eq!(hasher.buffers.sizes(), [64]);
     }
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_serves_those_who_wait() {
-        let hasher = hasher(SLOW, 1, 1);
-        let mut runs = pin!(hasher.hash(secret("first")));
-        let mut waits = pin!(hasher.hash(secret("second")));
+        let hasher = hasher(1, 1);
+        let mut runs = pin!(hasher.hash(secret("first"), SLOW));
+        let mut waits = pin!(hasher.hash(secret("second"), SLOW));
         assert!(poll_once(runs.as_mut()).is_pending());
         assert!(poll_once(waits.as_mut()).is_pending());
-        let mut refused = pin!(hasher.hash(secret("third")));
+        let mut refused = pin!(hasher.hash(secret("third"), SLOW));
         assert_eq!(poll_once(refused.as_mut()), Poll::Ready(Err(HashError::Busy)));
         let (first, second) = tokio::join!(runs, waits);
         assert!(first.is_ok() && second.is_ok());
-        assert!(hasher.hash(secret("fourth")).await.is_ok(), "places come back");
+        assert!(hasher.hash(secret("fourth"), SLOW).await.is_ok(), "places come back");
     }
 
     #[tokio::test]
     async fn whoever_hangs_up_keeps_the_place_until_the_hash_is_done() {
-        let hasher = hasher(SLOW, 1, 0);
+        let hasher = hasher(1, 0);
         {
-            let mut abandoned = pin!(hasher.hash(secret("first")));
+            let mut abandoned = pin!(hasher.hash(secret("first"), SLOW));
             assert!(poll_once(abandoned.as_mut()).is_pending());
         }
-        let mut next = pin!(hasher.hash(secret("second")));
+        let mut next = pin!(hasher.hash(secret("second"), SLOW));
         assert_eq!(poll_once(next.as_mut()), Poll::Ready(Err(HashError::Busy)), "the thread still hashes");
         drop(hasher.places.acquire().await.unwrap());
-        assert!(hasher.hash(secret("third")).await.is_ok(), "and gives the place back itself");
+        assert!(hasher.hash(secret("third"), SLOW).await.is_ok(), "and gives the place back itself");
     }
 
     #[tokio::test]
     async fn whoever_hangs_up_while_waiting_leaves_the_queue() {
-        let hasher = hasher(SLOW, 1, 1);
-        let mut runs = pin!(hasher.hash(secret("first")));
+        let hasher = hasher(1, 1);
+        let mut runs = pin!(hasher.hash(secret("first"), SLOW));
         assert!(poll_once(runs.as_mut()).is_pending());
         {
-            let mut abandoned = pin!(hasher.hash(secret("second")));
+            let mut abandoned = pin!(hasher.hash(secret("second"), SLOW));
             assert!(poll_once(abandoned.as_mut()).is_pending());
         }
-        let mut next = pin!(hasher.hash(secret("third")));
+        let mut next = pin!(hasher.hash(secret("third"), SLOW));
         assert!(poll_once(next.as_mut()).is_pending(), "waits in the place that was left");
         assert!(runs.await.is_ok() && next.await.is_ok());
     }

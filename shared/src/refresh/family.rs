@@ -24,6 +24,9 @@ use crate::user::User;
 /// How many replayed generations in a row are worth telling a person about.
 pub const NOTABLE_REPLAY_STREAK: u32 = 10;
 
+/// How far the clocks of two functions may be apart, in seconds.
+const CLOCK_SKEW_SECONDS: u64 = 60;
+
 /// Whether a family lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -189,7 +192,7 @@ pub enum Dead {
     Epoch,
     /// The user is disabled or gone.
     User,
-    /// The client is disabled.
+    /// The client is disabled, or another one under the id of a former one.
     Client,
     /// The tenant is not served.
     Tenant,
@@ -298,7 +301,7 @@ fn dead(family: &Family, presentation: &Presentation<'_>) -> Option<Dead> {
     let Some(user) = user.filter(|user| user.is_active()) else { return Some(Dead::User) };
     if !tenant.is_active() {
         Some(Dead::Tenant)
-    } else if client.status != ClientStatus::Active {
+    } else if client.status != ClientStatus::Active || family.is_of_a_former(client) {
         Some(Dead::Client)
     } else if family.status != FamilyStatus::Active {
         Some(Dead::Revoked)
@@ -478,6 +481,11 @@ impl Family {
     /// Whether the family may give tokens at `now`, as far as the family itself knows. Where it may not, it never will.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.status == FamilyStatus::Active && now < self.absolute_expiry && now < self.idle_expiry
+    }
+
+    /// Whether the family was opened by a client that was removed before this one was registered under the same id.
+    fn is_of_a_former(&self, client: &Client) -> bool {
+        self.created_at.plus_seconds(CLOCK_SKEW_SECONDS) < client.created_at
     }
 
     /// Whether the family gives tokens at `now` under the epochs of its tenant and user.

@@ -81,6 +81,25 @@ impl TenantStore {
         Ok(Page { items, next: None })
     }
 
+    /// Whose login names these are, of those that are somebody's.
+    ///
+    /// # Errors
+    /// When the table can't be read, or an item is not a login name's.
+    pub async fn find_logins(&self, logins: &[&LoginId]) -> Result<Vec<(LoginId, UserId)>, StoreError> {
+        let mut found = Vec::new();
+        for part in logins.chunks(100) {
+            let keys: Vec<_> = part.iter().map(|login| schema::login(&self.tenant, login)).collect();
+            for pointer in self.store.read(&keys).await? {
+                let key = schema::Key::of(&pointer);
+                let login =
+                    keys.iter().position(|known| Some(known) == key.as_ref()).and_then(|at| part.get(at));
+                let LoginPointer { user } = item::read("login", pointer)?;
+                found.extend(login.map(|login| ((*login).clone(), user)));
+            }
+        }
+        Ok(found)
+    }
+
     /// Users by id, in the order of the ids; those that are not there are left out.
     ///
     /// # Errors

@@ -130,12 +130,13 @@ impl Writes<'_> {
         self.put(Part::User, item::write(&key, after, None), Some(Condition::version(before.version)))
     }
 
-    /// Frees a user's login name and takes the user off the list. The user's own item is changed apart: its id is never
-    /// used again.
-    pub fn drop_login(self, user: &User) -> Self {
+    /// Removes a user, the login name and the place in the list. The id is random and never drawn again.
+    pub fn drop_user(self, user: &User) -> Self {
         let tenant = &self.scope.tenant;
         let (login, listed) = (schema::login(tenant, &user.login), schema::listed(tenant, &user.login));
-        self.delete(Part::Login, &login, None).delete(Part::Other, &listed, None)
+        self.delete(Part::User, &schema::user(tenant, user.id), Some(Condition::version(user.version)))
+            .delete(Part::Login, &login, None)
+            .delete(Part::Other, &listed, None)
     }
 
     /// A changed family.
@@ -166,8 +167,9 @@ impl Writes<'_> {
         self.put(Part::Other, written, None)
     }
 
-    /// The answer to keep for when the same request comes again.
-    pub fn answer(self, answer: &Answer) -> Self {
+    /// The answer to keep for when the same request comes again, if it is to be kept.
+    pub fn answer(self, answer: Option<&Answer>) -> Self {
+        let Some(answer) = answer else { return self };
         let key = schema::answer(&self.scope.tenant, &answer.request);
         let written = item::write(&key, answer, Some(answer.until));
         self.put(Part::Answer, written, Some(Condition::absent()))
