@@ -1,5 +1,6 @@
 //! Black-box tests over the running stack; a module per function, a test per requirement.
 
+mod admin;
 mod agreement;
 mod aws_calls;
 mod cors;

@@ -25,7 +25,7 @@ async fn whatever_aws_call_fails_it_is_never_the_clients_fault() {
         for operation in operations {
             let Some(operation) = OPERATIONS.iter().find(|known| **known == operation) else { continue };
             let row = world.row(&method, &path);
-            let name = if *operation == "Sign" { "KMSInternalException" } else { "InternalServerError" };
+            let name = if KMS.contains(operation) { "KMSInternalException" } else { "InternalServerError" };
             proxy.inject(Rule::on(operation, Action::Error(name)));
             let reply = row.control.clone().send(&world.here.http).await;
             proxy.heal();
@@ -36,8 +36,13 @@ async fn whatever_aws_call_fails_it_is_never_the_clients_fault() {
                 continue;
             }
             assert_eq!(reply.status, 503, "{method} {path} without {operation}: {reply}");
-            let reply = reply.expect_error(503, "temporarily_unavailable");
-            assert_eq!(reply.json()["client_action"], "retry");
+            if path.contains("/admin/") {
+                let reply = reply.expect_problem(503, "temporarily_unavailable");
+                assert!(reply.header("retry-after").parse::<u32>().is_ok(), "{reply}");
+            } else {
+                let reply = reply.expect_error(503, "temporarily_unavailable");
+                assert_eq!(reply.json()["client_action"], "retry");
+            }
             let again = row.control.send(&world.here.http).await;
             assert_eq!(again.status, row.status, "{method} {path} after {operation}: {again}");
             world = World::new(&stack).await;
@@ -55,5 +60,11 @@ const OPERATIONS: &[&str] = &[
     "UpdateItem",
     "DeleteItem",
     "TransactWriteItems",
+    "BatchWriteItem",
     "Sign",
+    "CreateKey",
+    "GetPublicKey",
+    "DisableKey",
 ];
+
+const KMS: &[&str] = &["Sign", "CreateKey", "GetPublicKey", "DisableKey"];

@@ -253,3 +253,109 @@ impl Session {
         self.body["rotation"]["replayed"].as_bool().expect("rotation.replayed")
     }
 }
+
+/// The client through which admins sign in.
+pub const ADMIN_CLIENT: &str = "leasehold-admin";
+
+/// An admin of a tenant who has signed in.
+#[derive(Clone)]
+pub struct Admin {
+    /// Where the routes lie.
+    pub base: String,
+    /// The access token.
+    pub token: String,
+    /// The session.
+    pub session: Session,
+    http: Http,
+}
+
+impl Tenant {
+    /// Signs the tenant's admin in.
+    pub async fn admin(&self) -> Admin {
+        self.admin_as(ADMIN, ADMIN_PASSWORD, None).await
+    }
+
+    /// Signs an admin in, for a part of what they may if a scope is given.
+    pub async fn admin_as(&self, username: &str, password: &str, scope: Option<&str>) -> Admin {
+        let mut body = json!({"client_id": ADMIN_CLIENT, "username": username, "password": password});
+        if let Some(scope) = scope {
+            body["scope"] = json!(scope);
+        }
+        let reply = Call::post(self.url("/login")).json(&body).send(&self.http).await.expect(200);
+        let session = Session::from_reply(&reply);
+        Admin {
+            base: format!("{}/admin", self.base),
+            token: session.access.clone(),
+            session,
+            http: self.http.clone(),
+        }
+    }
+
+    /// Sets a password with a one-time code.
+    pub async fn set_password(&self, username: &str, code: &str, new_password: &str) -> Reply {
+        Call::post(self.url("/password"))
+            .json(
+                &json!({"client_id": APP, "username": username, "code": code, "new_password": new_password}),
+            )
+            .send(&self.http)
+            .await
+    }
+}
+
+impl Admin {
+    /// A call to a route of the administration, ready to be sent.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        Call::new(method, format!("{}{path}", self.base)).bearer(&self.token)
+    }
+
+    /// Sends a call.
+    pub async fn send(&self, call: Call) -> Reply {
+        call.send(&self.http).await
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(self.call("GET", path)).await
+    }
+
+    /// `POST` with a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.call("POST", path).json(body)).await
+    }
+
+    /// `PATCH` of what has this tag.
+    pub async fn patch(&self, path: &str, tag: &str, body: &Value) -> Reply {
+        self.send(self.call("PATCH", path).header("if-match", tag).json(body)).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(self.call("DELETE", path)).await
+    }
+
+    /// The user of a name.
+    pub async fn user(&self, username: &str) -> Value {
+        let found = self.get(&format!("/users?username={username}")).await.expect(200).json();
+        found["items"][0].clone()
+    }
+
+    /// Adds a user who has set a password; the id.
+    pub async fn add_user(&self, tenant: &Tenant, body: &Value, password: &str) -> String {
+        let made = self.post("/users", body).await.expect(201);
+        let username = made.json()["user"]["username"].as_str().expect("a name").to_owned();
+        tenant.set_password(&username, &made.string("code"), password).await.expect(204);
+        made.json()["user"]["user_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Every entry of the audit log.
+    pub async fn audit(&self) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/audit?limit=100{cursor}")).await.expect(200).json();
+            items.extend(page["items"].as_array().expect("items").clone());
+            let Some(next) = page["next_cursor"].as_str() else { return items };
+            cursor = format!("&cursor={next}");
+        }
+    }
+}

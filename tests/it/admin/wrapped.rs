@@ -1,0 +1,108 @@
+//! Custody `wrapped`: the same keys to everybody outside, signed without KMS once a function is warm.
+
+use leasehold_tests::proxy::{Action, Proxy, Rule};
+use leasehold_tests::stack::{Setup, shared};
+use leasehold_tests::tenant::Tenant;
+use serde_json::json;
+
+#[tokio::test]
+async fn tokens_of_every_algorithm_verify_by_the_published_keys() {
+    for algorithm in ["RS256", "ES256", "EdDSA"] {
+        let tenant = Tenant::create_with(shared(), algorithm, json!({"custody": "wrapped"})).await;
+        let session = tenant.login().await;
+        assert_eq!(session.jwt().header["alg"], algorithm);
+        tenant.verify(&session.access).await.expect("verifies");
+        let next = tenant.rotate(&session.refresh).await;
+        tenant.sessions(&next.access).await.expect(200);
+        let keys = tenant.admin().await.get("/keys").await.json();
+        assert_eq!(keys["items"][0]["custody"], "wrapped");
+    }
+}
+
+#[tokio::test]
+async fn a_warm_function_signs_without_kms_and_without_a_further_read() {
+    let proxy = Proxy::start();
+    let stack = Setup::default().through(&proxy).start();
+    let tenant = Tenant::create_with(&stack, "RS256", json!({"custody": "wrapped"})).await;
+    let mut session = tenant.rotate(&tenant.login().await.refresh).await;
+    let mark = proxy.mark();
+    for _ in 0..5 {
+        session = tenant.rotate(&session.refresh).await;
+    }
+    let operations = proxy.operations_since(mark);
+    assert_eq!(operations, ["BatchGetItem", "PutItem"].repeat(5), "{operations:?}");
+}
+
+#[tokio::test]
+async fn what_is_wrapped_can_be_opened_for_its_own_tenant_and_key_alone() {
+    let stack = Setup::default().start();
+    let (here, there) = (
+        Tenant::create_with(&stack, "ES256", json!({"custody": "wrapped"})).await,
+        Tenant::create_with(&stack, "ES256", json!({"custody": "wrapped"})).await,
+    );
+    let table = leasehold_tests::table::Table::open(&stack.endpoint("dynamodb"), &here.http).await;
+    let wrapped = async |tenant: &Tenant| {
+        let items = table.dump_tenant(&tenant.name).await;
+        let is_wrapped =
+            |item: &&serde_json::Value| item["SK"]["S"].as_str().is_some_and(|sk| sk.starts_with("WRAPPED#"));
+        items.iter().find(is_wrapped).cloned().expect("a wrapped key")
+    };
+    let (own, foreign) = (wrapped(&here).await, wrapped(&there).await);
+    // Somebody who can write the table puts another tenant's private half in this one's place.
+    let mut planted = own.clone();
+    planted["private"] = foreign["private"].clone();
+    table.put(&planted).await;
+    let refused = here.login_as(leasehold_tests::tenant::USER, leasehold_tests::tenant::PASSWORD).await;
+    assert_eq!(refused.status, 503, "KMS does not decrypt it for this tenant: {refused}");
+    table.put(&own).await;
+    here.login().await;
+    there.login().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_kms_stops_cold_functions_and_no_warm_one() {
+    let proxy = Proxy::start();
+    let stack = Setup::default().through(&proxy).start();
+    let tenant = Tenant::create_with(&stack, "EdDSA", json!({"custody": "wrapped"})).await;
+    proxy.inject(Rule::on("Decrypt", Action::Error("KMSInternalException")).times(1000));
+    let cold = tenant.login_as(leasehold_tests::tenant::USER, leasehold_tests::tenant::PASSWORD).await;
+    assert_eq!((cold.status, cold.error().as_str()), (503, "temporarily_unavailable"), "{cold}");
+    proxy.heal();
+    let session = tenant.rotate(&tenant.login().await.refresh).await;
+    proxy.inject(Rule::on("Decrypt", Action::Error("KMSInternalException")).times(1000));
+    tenant.rotate(&session.refresh).await;
+    proxy.heal();
+}
+
+#[tokio::test]
+async fn a_tenant_is_held_to_its_signatures_and_the_others_go_on() {
+    let stack = Setup::default().function_env("SIGNATURES_PER_TENANT", "20").start();
+    let (busy, quiet) = (Tenant::create(&stack).await, Tenant::create(&stack).await);
+    let wrapped = Tenant::create_with(&stack, "ES256", json!({"custody": "wrapped"})).await;
+    let mut session = busy.login().await;
+    let mut refused = 0;
+    for _ in 0..400 {
+        let reply = busy.refresh(&session.refresh).await;
+        match reply.status {
+            200 => session = leasehold_tests::tenant::Session::from_reply(&reply),
+            429 => {
+                assert_eq!((reply.error().as_str(), reply.header("retry-after")), ("too_many_requests", "1"));
+                refused += 1;
+            }
+            other => panic!("{other}: {reply}"),
+        }
+        if refused == 3 {
+            quiet.login().await;
+        }
+    }
+    assert!(refused > 3, "400 refreshes were not held to 20 a second");
+    let mut free = wrapped.login().await;
+    for _ in 0..60 {
+        free = wrapped.rotate(&free.refresh).await;
+    }
+    leasehold_tests::tenant::Tenant::rotate(&busy, &{
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        session.refresh
+    })
+    .await;
+}
