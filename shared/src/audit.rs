@@ -177,7 +177,7 @@ impl AuditEvent {
 
     /// To which user, session, client or key; an id.
     #[must_use]
-    pub fn on(self, target: impl ToString) -> Self {
+    pub fn on(self, target: &impl ToString) -> Self {
         Self { target: Some(target.to_string()), ..self }
     }
 
@@ -239,7 +239,7 @@ mod tests {
     fn a_line_reads_back_as_it_was_written() {
         let user = UserId::generate();
         let event = AuditEvent::new(Timestamp::from_seconds(7), Actor::User(user), Action::KeyPromote)
-            .on("kid")
+            .on(&"kid")
             .from(Some("192.0.2.1"))
             .refused("too_early")
             .with("forced", false);

@@ -151,7 +151,7 @@ impl Step<'_> {
             let key = made.as_ref().map(|made| made.key.clone());
             let previous = before.ring.active(self.now).map(|key| key.kid.clone());
             let (ring, kid) =
-                before.ring.rotate(kind, key, self.switch(&before, forced), self.margins, self.now)?;
+                before.ring.rotate(kind, key, Self::switch(&before, forced), self.margins, self.now)?;
             let mut after = before.next();
             after.ring = ring;
             (after.policy.algorithm, after.policy.custody) = (kind.algorithm, kind.custody);
@@ -179,7 +179,7 @@ impl Step<'_> {
     /// See [`StepError`].
     pub async fn promote(&self, kid: &Kid, forced: bool) -> Result<Taken, StepError> {
         let step =
-            |before: &Tenant| before.ring.promote(kid, self.switch(before, forced), self.margins, self.now);
+            |before: &Tenant| before.ring.promote(kid, Self::switch(before, forced), self.margins, self.now);
         let event = self.event(Action::KeyPromote, kid).with("forced", forced);
         self.change(kid, step, &event).await
     }
@@ -454,7 +454,7 @@ impl Step<'_> {
         }
     }
 
-    fn switch(&self, tenant: &Tenant, forced: bool) -> Switch {
+    fn switch(tenant: &Tenant, forced: bool) -> Switch {
         if forced { Switch::Forced } else { Switch::Published(tenant.policy.key_propagation_seconds.into()) }
     }
 
@@ -489,9 +489,9 @@ fn is_certain<T>(outcome: &Result<T, StepError>) -> bool {
             | StepError::NoTenant
             | StepError::Kms(_)
             | StepError::Changed
-            | StepError::Answered,
+            | StepError::Answered
+            | StepError::Store(StoreError::Contended),
         ) => true,
-        Err(StepError::Store(StoreError::Contended)) => true,
         Err(StepError::Store(StoreError::Unavailable(_) | StoreError::Corrupt { .. })) => false,
     }
 }

@@ -203,6 +203,19 @@ impl Reply {
 
 #[expect(clippy::return_self_not_must_use, reason = "assertions; what they return is there to go on with")]
 impl Reply {
+    /// Checks that this is a problem document (RFC 9457) of this status and code.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Self {
+        let json = self.json();
+        assert_eq!((self.status, json["code"].as_str().unwrap_or_default()), (status, code), "{self}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self}");
+        assert_eq!(json["type"], format!("urn:leasehold:problem:{code}"), "{self}");
+        assert_eq!(json["status"], status, "{self}");
+        assert!(json["title"].is_string() && json["detail"].is_string(), "{self}");
+        assert!(self.header("cache-control").contains("no-store"), "{self}");
+        self
+    }
+
     /// Requires a status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
@@ -283,19 +296,4 @@ fn complete(answer: &[u8]) -> bool {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
     length.is_some_and(|length| answer.len() >= head.len() + 4 + length)
-}
-
-impl Reply {
-    /// Checks that this is a problem document (RFC 9457) of this status and code.
-    #[track_caller]
-    pub fn expect_problem(self, status: u16, code: &str) -> Self {
-        let json = self.json();
-        assert_eq!((self.status, json["code"].as_str().unwrap_or_default()), (status, code), "{self}");
-        assert_eq!(self.header("content-type"), "application/problem+json", "{self}");
-        assert_eq!(json["type"], format!("urn:leasehold:problem:{code}"), "{self}");
-        assert_eq!(json["status"], status, "{self}");
-        assert!(json["title"].is_string() && json["detail"].is_string(), "{self}");
-        assert!(self.header("cache-control").contains("no-store"), "{self}");
-        self
-    }
 }

@@ -64,7 +64,7 @@ pub async fn refused(caller: &Caller<'_>, route: &Route, problem: &Problem) {
     let mut event = caller.event(action).refused(problem.code());
     // An id of the path that is one; nothing else of what the caller sent.
     if let Some(target) = target(caller) {
-        event = event.on(target);
+        event = event.on(&target);
     }
     if let Err(error) = caller.store.writes().audit(&event).commit().await {
         tracing::error!(cause = chain(&error), event = "audit_lost", "a refusal could not be written down");

@@ -28,9 +28,31 @@ pub fn limit(call: &Call) -> Result<u16, Problem> {
     limit.ok_or_else(|| Problem::invalid_member("limit", "1 to 100."))
 }
 
-/// A member that can be set to null, as distinct from one that is left out.
-pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// A member of a change that can also be taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Member<T> {
+    /// It is left out: it stays as it is.
+    #[default]
+    Stays,
+    /// It is null: it goes.
+    Goes,
+    /// It becomes this.
+    Becomes(T),
+}
+
+impl<T: Clone> Member<T> {
+    /// What comes of the member.
+    pub fn over(&self, before: Option<&T>) -> Option<T> {
+        match self {
+            Self::Stays => before.cloned(),
+            Self::Goes => None,
+            Self::Becomes(value) => Some(value.clone()),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Member<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Goes, Self::Becomes))
+    }
 }

@@ -18,9 +18,12 @@ use serde_json::{Map, Value, json};
 /// What `type` of every problem begins with.
 const TYPE: &str = "urn:leasehold:problem:";
 
-/// Why a request is refused.
+/// Why a request is refused. Boxed: it is what nearly every function here may return.
 #[derive(Debug)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     code: &'static str,
     status: StatusCode,
     title: &'static str,
@@ -34,7 +37,7 @@ pub struct Problem {
 
 impl Problem {
     fn new(code: &'static str, status: StatusCode, title: &'static str) -> Self {
-        Self {
+        Self(Box::new(Parts {
             code,
             status,
             title,
@@ -44,16 +47,17 @@ impl Problem {
             challenge: None,
             retry_after: None,
             cause: None,
-        }
+        }))
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(name.to_owned(), value.into());
+        self.0.extra.insert(name.to_owned(), value.into());
         self
     }
 
-    fn saying(self, detail: &'static str) -> Self {
-        Self { detail, ..self }
+    fn saying(mut self, detail: &'static str) -> Self {
+        self.0.detail = detail;
+        self
     }
 
     /// The request is malformed, or says something that it may not.
@@ -68,8 +72,9 @@ impl Problem {
 
     /// There is nothing of this id.
     pub fn not_found(reason: &'static str) -> Self {
-        let problem = Self::new("not_found", StatusCode::NOT_FOUND, "There is nothing here.");
-        Self { reason, ..problem }
+        let mut problem = Self::new("not_found", StatusCode::NOT_FOUND, "There is nothing here.");
+        problem.0.reason = reason;
+        problem
     }
 
     /// There is something of this name.
@@ -80,9 +85,10 @@ impl Problem {
     /// The token does not have the scope that the route needs, or the user's roles no longer grant it (RFC 6750 §3.1).
     pub fn insufficient_scope(scope: &'static str) -> Self {
         let title = "The token or the user lacks the scope that this needs.";
-        let problem = Self::new("insufficient_scope", StatusCode::FORBIDDEN, title).with("scope", scope);
+        let mut problem = Self::new("insufficient_scope", StatusCode::FORBIDDEN, title).with("scope", scope);
         let challenge = format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\"");
-        Self { challenge: Some(challenge), ..problem }
+        problem.0.challenge = Some(challenge);
+        problem
     }
 
     /// The change touches the caller's own rights, or rights that the caller lacks.
@@ -127,7 +133,7 @@ impl Problem {
 
     /// Whether the audit log has an entry of it: trouble of ours is in the log, and who is not known leaves none.
     pub fn is_audited(&self) -> bool {
-        self.status.is_client_error() && self.status != StatusCode::UNAUTHORIZED
+        self.0.status.is_client_error() && self.0.status != StatusCode::UNAUTHORIZED
     }
 
     fn step(refused: &Refused) -> Self {
@@ -160,30 +166,30 @@ impl Problem {
 
 impl Refuse for Problem {
     fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     fn reason(&self) -> &'static str {
-        self.reason
+        self.0.reason
     }
 
     fn cause(&self) -> Option<String> {
-        self.cause.clone()
+        self.0.cause.clone()
     }
 
     fn reply(&self) -> Reply {
         let mut wire = Map::new();
-        wire.insert("type".to_owned(), json!(format!("{TYPE}{}", self.code)));
-        wire.insert("title".to_owned(), json!(self.title));
-        wire.insert("status".to_owned(), json!(self.status.as_u16()));
-        wire.insert("code".to_owned(), json!(self.code));
-        wire.insert("detail".to_owned(), json!(self.detail));
-        wire.extend(self.extra.clone());
-        let mut reply = Reply::json(self.status, &wire).header(CONTENT_TYPE, "application/problem+json");
-        if let Some(seconds) = self.retry_after {
+        wire.insert("type".to_owned(), json!(format!("{TYPE}{}", self.0.code)));
+        wire.insert("title".to_owned(), json!(self.0.title));
+        wire.insert("status".to_owned(), json!(self.0.status.as_u16()));
+        wire.insert("code".to_owned(), json!(self.0.code));
+        wire.insert("detail".to_owned(), json!(self.0.detail));
+        wire.extend(self.0.extra.clone());
+        let mut reply = Reply::json(self.0.status, &wire).header(CONTENT_TYPE, "application/problem+json");
+        if let Some(seconds) = self.0.retry_after {
             reply = reply.header(RETRY_AFTER, seconds.to_string());
         }
-        if let Some(challenge) = &self.challenge {
+        if let Some(challenge) = &self.0.challenge {
             reply = reply.header(WWW_AUTHENTICATE, challenge);
         }
         reply
@@ -216,13 +222,12 @@ impl From<Refusal> for Problem {
                 _,
             ) => ("invalid_request", "The request is malformed."),
         };
-        Self {
-            reason: refusal.reason,
-            challenge: challenge.map(str::to_owned),
-            retry_after,
-            cause: refusal.cause(),
-            ..Self::new(code, status, title).saying(detail)
-        }
+        let mut problem = Self::new(code, status, title).saying(detail);
+        problem.0.reason = refusal.reason;
+        problem.0.challenge = challenge.map(str::to_owned);
+        problem.0.retry_after = retry_after;
+        problem.0.cause = refusal.cause();
+        problem
     }
 }
 
@@ -285,7 +290,7 @@ mod tests {
     fn a_moment_to_wait_for_is_never_told_too_early() {
         let at = Timestamp::from_millis(1_800_000_000_001);
         let problem = Problem::step(&Refused::TooEarly { earliest_at: at });
-        assert_eq!(problem.extra["earliest_at"], 1_800_000_001_u64);
+        assert_eq!(problem.0.extra["earliest_at"], 1_800_000_001_u64);
     }
 
     #[test]

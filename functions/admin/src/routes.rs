@@ -97,7 +97,7 @@ pub async fn answer(caller: &Caller<'_>, route: &Route) -> Result<Reply, Problem
     let (method, path) = split(route.key);
     let own = path.trim_start_matches("/t/{tenant}/admin");
     match (method, own) {
-        ("GET", "/keys") => keys::list(caller),
+        ("GET", "/keys") => Ok(keys::list(caller)),
         ("POST", "/keys/rotate") => Box::pin(keys::rotate(caller)).await,
         ("POST", "/keys/{kid}/promote") => Box::pin(keys::promote(caller)).await,
         ("POST", "/keys/{kid}/rollback") => Box::pin(keys::roll_back(caller)).await,
@@ -121,7 +121,7 @@ pub async fn answer(caller: &Caller<'_>, route: &Route) -> Result<Reply, Problem
         ("DELETE", "/clients/{id}") => clients::delete(caller).await,
         ("POST", "/clients/{id}/secret") => clients::renew_secret(caller).await,
         ("DELETE", "/sessions") => sessions::end_everyones(caller).await,
-        ("GET", "/policy") => policy::show(caller),
+        ("GET", "/policy") => Ok(policy::show(caller)),
         ("PATCH", "/policy") => policy::update(caller).await,
         ("GET", "/audit") => audit::list(caller).await,
         _ => Err(Problem::not_found("route")),

@@ -45,7 +45,7 @@ pub async fn end_all(caller: &Caller<'_>) -> Result<Reply, Problem> {
             .writes()
             .user(&before, &after)
             .revocation(&Revocation::User { sub: after.id, epoch: after.epoch })
-            .audit(&caller.event(Action::UserSignOut).on(after.id));
+            .audit(&caller.event(Action::UserSignOut).on(&after.id));
         if writes.commit().await? == Commit::Done {
             return Ok(Reply::empty(StatusCode::NO_CONTENT));
         }
@@ -60,7 +60,7 @@ pub async fn end_one(caller: &Caller<'_>) -> Result<Reply, Problem> {
     let wanted = Wanted { family: Some((user, sid)), ..Wanted::default() };
     let entered = caller.app.store.enter(&caller.tenant.id, wanted).await?;
     entered.and_then(|entered| entered.family).ok_or_else(|| Problem::not_found("session"))?;
-    caller.store.revoke_family(user, sid, &caller.event(Action::SessionEnd).on(sid)).await?;
+    caller.store.revoke_family(user, sid, &caller.event(Action::SessionEnd).on(&sid)).await?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::caller::Caller;
+use crate::input::Member;
 use crate::once::Once;
 use crate::problem::Problem;
 use crate::{ATTEMPTS, etag, input, paging};
@@ -109,7 +110,7 @@ pub async fn create(caller: &Caller<'_>) -> Result<Reply, Problem> {
     let (code, kept) = OneTimeCode::draw(caller.tenant.policy.code_seconds.into(), caller.call.now);
     user.code = Some(kept);
     let answer = with_code(json!({ "user": show_user(&user) }), &user, &code);
-    let event = caller.event(Action::UserCreate).on(user.id);
+    let event = caller.event(Action::UserCreate).on(&user.id);
     for _ in 0..ATTEMPTS {
         let before = tenant(caller, None).await?.tenant;
         let mut writes = caller.store.writes().new_user(&user);
@@ -135,14 +136,12 @@ pub async fn create(caller: &Caller<'_>) -> Result<Reply, Problem> {
     Err(Problem::contended())
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
 struct Change {
     roles: Option<BTreeSet<String>>,
     permissions: Option<BTreeSet<String>>,
-    #[serde(deserialize_with = "input::nullable")]
-    scopes: Option<Option<BTreeSet<String>>>,
+    scopes: Member<BTreeSet<String>>,
     claims: Option<Map<String, Value>>,
     status: Option<UserStatus>,
 }
@@ -152,7 +151,7 @@ impl Change {
         [
             self.roles.as_ref().map(|_| "roles"),
             self.permissions.as_ref().map(|_| "permissions"),
-            self.scopes.as_ref().map(|_| "scopes"),
+            (self.scopes != Member::Stays).then_some("scopes"),
             self.claims.as_ref().map(|_| "claims"),
             self.status.map(|_| "status"),
         ]
@@ -165,7 +164,7 @@ impl Change {
         let profile = Profile {
             roles: self.roles.clone().unwrap_or_else(|| before.roles.clone()),
             permissions: self.permissions.clone().unwrap_or_else(|| before.permissions.clone()),
-            scopes: self.scopes.clone().unwrap_or_else(|| before.scopes.clone()),
+            scopes: self.scopes.over(before.scopes.as_ref()),
             claims: self.claims.clone().unwrap_or_else(|| before.claims.clone()),
         };
         let status = self.status.unwrap_or(before.status);
@@ -199,7 +198,7 @@ pub async fn update(caller: &Caller<'_>) -> Result<Reply, Problem> {
         let after = change.apply(&before);
         after.profile().check()?;
         caller.outranks(&after)?;
-        let event = caller.event(change.action(&before)).on(id).with("changed", change.names());
+        let event = caller.event(change.action(&before)).on(&id).with("changed", change.names());
         let mut writes = caller.store.writes().user(&before, &after).audit(&event);
         if let Some(changed) = entered.tenant.with_admin(&after)? {
             keep_an_admin(caller, &entered.tenant, id).await?;
@@ -235,7 +234,7 @@ pub async fn delete(caller: &Caller<'_>) -> Result<Reply, Problem> {
             .writes()
             .drop_user(&before)
             .revocation(&Revocation::User { sub: id, epoch: before.epoch + 1 })
-            .audit(&caller.event(Action::UserDelete).on(id));
+            .audit(&caller.event(Action::UserDelete).on(&id));
         if let Some(changed) = entered.tenant.without_admin(id) {
             keep_an_admin(caller, &entered.tenant, id).await?;
             writes = writes.tenant(&entered.tenant, &changed);
@@ -276,7 +275,7 @@ pub async fn reset(caller: &Caller<'_>) -> Result<Reply, Problem> {
         let answer = with_code(json!({}), &after, &code);
         let writes = caller.store.writes().user(&before, &after);
         let writes = writes.answer(once.answer(caller, StatusCode::OK, &answer).as_ref());
-        match writes.audit(&caller.event(Action::UserReset).on(id)).commit().await? {
+        match writes.audit(&caller.event(Action::UserReset).on(&id)).commit().await? {
             Commit::Done => return Ok(reply(caller, StatusCode::OK, &after, &answer)),
             Commit::Lost(Part::Answer) => return once.replay(caller).await?.ok_or_else(Problem::contended),
             Commit::Lost(_) => {}

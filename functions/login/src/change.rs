@@ -68,7 +68,7 @@ fn changed(before: &User, hash: &str) -> User {
 
 fn event(user: &User, proof: &Proof, call: &Call) -> AuditEvent {
     AuditEvent::new(call.now, Actor::User(user.id), Action::UserPassword)
-        .on(user.id)
+        .on(&user.id)
         .from(call.source.as_deref())
         .with("with_code", matches!(proof, Proof::Code(_)))
 }

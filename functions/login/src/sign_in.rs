@@ -143,7 +143,7 @@ async fn tidy(checked: &Checked, families: Result<Vec<Family>, StoreError>, call
     };
     for family in leaving(&families, tenant, user, call.now) {
         let audit = AuditEvent::new(call.now, Actor::Service, Action::SessionEvict)
-            .on(family)
+            .on(&family)
             .from(call.source.as_deref());
         if let Err(error) = store.revoke_family(user.id, family, &audit).await {
             tracing::warn!(family = %family, cause = chain(&error), "a session beyond the limit could not be ended");

@@ -117,7 +117,7 @@ pub async fn create(
 ) -> Result<Value, OperatorError> {
     let entered = operator.load(tenant, Wanted::default()).await?;
     let built = build(operator, tenant, &entered.tenant.policy, new, now).await?;
-    add(operator, tenant, &built.user, &audit(now, Action::UserCreate).on(built.user.id)).await?;
+    add(operator, tenant, &built.user, &audit(now, Action::UserCreate).on(&built.user.id)).await?;
     Ok(built.answer())
 }
 
@@ -167,7 +167,7 @@ pub async fn change_status(
         if disables {
             writes = writes.revocation(&Revocation::User { sub: before.id, epoch });
         }
-        if writes.audit(&audit(now, action).on(before.id)).commit().await? == Commit::Done {
+        if writes.audit(&audit(now, action).on(&before.id)).commit().await? == Commit::Done {
             return Ok(json!({ "user_id": before.id, "status": status }));
         }
     }
@@ -184,7 +184,7 @@ pub async fn restore(operator: &Operator, named: Named, now: Timestamp) -> Resul
         let Some(before) = found else {
             let new = NewUser::admin(named.username.as_str().to_owned(), None);
             let built = build(operator, &named.tenant, &entered.tenant.policy, new, now).await?;
-            let event = audit(now, Action::UserRestore).on(built.user.id).with("created", true);
+            let event = audit(now, Action::UserRestore).on(&built.user.id).with("created", true);
             match add(operator, &named.tenant, &built.user, &event).await {
                 Ok(()) => return Ok(built.answer()),
                 Err(OperatorError::AlreadyExists(_)) => continue,
@@ -206,7 +206,7 @@ pub async fn restore(operator: &Operator, named: Named, now: Timestamp) -> Resul
         }
         let writes = writes
             .revocation(&Revocation::User { sub: after.id, epoch: after.epoch })
-            .audit(&audit(now, Action::UserRestore).on(after.id).with("created", false));
+            .audit(&audit(now, Action::UserRestore).on(&after.id).with("created", false));
         if writes.commit().await? == Commit::Done {
             return Ok(answer(&after, Some(&code)));
         }

@@ -271,7 +271,7 @@ impl Scene<'_> {
     /// A spent token returned: the family ends, in a write that no stream of refreshes can starve.
     async fn end(&self, family: &Family) -> Result<Refusal, Refusal> {
         let audit = AuditEvent::new(self.call.now, Actor::Service, Action::SessionReuse)
-            .on(family.id)
+            .on(&family.id)
             .from(self.call.source.as_deref());
         self.store.revoke_family(family.user, family.id, &audit).await?;
         tracing::warn!(tenant = %self.tenant.id, family = %family.id, event = "reuse", "a spent refresh token returned");

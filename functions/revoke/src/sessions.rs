@@ -57,7 +57,7 @@ pub async fn end_one(app: &App, call: &Call, note: &mut Note) -> Result<Reply, R
     let wanted = Wanted { family: Some((user.id, sid)), ..Wanted::default() };
     let entered = app.store.enter(&tenant.id, wanted).await?;
     let family = entered.and_then(|entered| entered.family).ok_or_else(none)?;
-    store.revoke_family(user.id, family.id, &audit(call, &user, Action::SessionEnd).on(family.id)).await?;
+    store.revoke_family(user.id, family.id, &audit(call, &user, Action::SessionEnd).on(&family.id)).await?;
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 
@@ -81,7 +81,7 @@ pub async fn end_all(app: &App, call: &Call, note: &mut Note) -> Result<Reply, R
         }
         let writes = writes
             .revocation(&Revocation::User { sub: user.id, epoch: after.epoch })
-            .audit(&audit(call, &user, Action::UserSignOut).on(user.id));
+            .audit(&audit(call, &user, Action::UserSignOut).on(&user.id));
         if writes.commit().await? == Commit::Done {
             return Ok(Reply::empty(StatusCode::NO_CONTENT));
         }

@@ -77,7 +77,7 @@ pub async fn revoke(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Re
     note.user = Some(user.id.to_string());
     note.family = Some(family.id.to_string());
     let audit = AuditEvent::new(call.now, Actor::User(user.id), Action::SessionRevoke)
-        .on(family.id)
+        .on(&family.id)
         .from(call.source.as_deref());
     store.revoke_family(user.id, family.id, &audit).await?;
     done()

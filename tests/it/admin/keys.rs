@@ -141,7 +141,7 @@ async fn a_compromised_key_is_out_at_once_and_sessions_live_on() {
     assert_eq!(answer["key"]["state"], "compromised");
     assert!(answer["key"]["disabled_at"].is_number(), "disabled in KMS at once: {answer}");
     let replacement = answer["replacement"].as_str().expect("a replacement").to_owned();
-    assert_eq!(published(&tenant).await, [replacement.clone()]);
+    assert_eq!(published(&tenant).await, [replacement.as_str()]);
     tenant.sessions(&session.access).await.expect(401);
     tenant.verify(&session.access).await.expect_err("no published key has signed it");
     let next = tenant.rotate(&session.refresh).await;
