@@ -2,6 +2,7 @@
 
 mod audit;
 mod clients;
+mod crash;
 mod import;
 mod keys;
 mod life;
