@@ -6,8 +6,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import policy
 from cfnlint.api import ManualArgs, lint
+
+import policy
 from template import ROOT
 
 with warnings.catch_warnings():
