@@ -37,6 +37,7 @@ pub struct Setup {
     schedule_seconds: u32,
     function_env: Vec<(String, String)>,
     clock: Option<PathBuf>,
+    binaries: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -58,6 +59,7 @@ impl Default for Setup {
             schedule_seconds: 3600,
             function_env: cheap.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             clock: None,
+            binaries: None,
         }
     }
 }
@@ -117,6 +119,13 @@ impl Setup {
     #[must_use]
     pub fn deployed_throttles(mut self) -> Self {
         self.function_env.retain(|(known, _)| !known.starts_with("LOGIN_"));
+        self
+    }
+
+    /// Runs function binaries from this folder, instead of those built with the tests.
+    #[must_use]
+    pub fn binaries(mut self, folder: &Path) -> Self {
+        self.binaries = Some(folder.to_owned());
         self
     }
 
@@ -182,6 +191,9 @@ impl Setup {
         command.arg("--schedule-seconds").arg(self.schedule_seconds.to_string());
         if !self.seed {
             command.arg("--no-seed");
+        }
+        if let Some(folder) = &self.binaries {
+            command.arg("--bin-dir").arg(folder);
         }
         if let Some(policy) = &self.policy {
             command.arg("--policy").arg(policy);
