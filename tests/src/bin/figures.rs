@@ -1,11 +1,11 @@
 //! What the release binaries are: size, newest glibc symbol, start, peak memory; and what the first random byte costs.
 //!
-//! `figures <folder of binaries> [--check]`: the folder holds the functions and `hello`, a function that does nothing,
+//! `figures <folder of binaries> [--check] [--starts]`: the folder holds the functions and `hello`, a function that does nothing,
 //! built in one command. A start is measured from the fork to the first poll of the Runtime API, as a median over many
 //! rounds in which all binaries take turns, so that what else the machine does meets all alike. With `--check` it ends
 //! with 1 when a start costs over 5 ms more than that of `hello`, or the first random byte over 1 ms.
 //!
-//! `ROUNDS` sets the number of starts of each (default 40).
+//! `--starts` leaves the peak memory out. `ROUNDS` sets the number of starts of each (default 40).
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -20,7 +20,6 @@ use leasehold_tests::stack::{Setup, Stack};
 use leasehold_tests::tenant::Tenant;
 use serde_json::json;
 
-const FUNCTIONS: [&str; 5] = ["jwks", "revoke", "refresh", "login", "operator"];
 const HELLO: &str = "hello";
 /// How much longer than `hello` a function may take to start.
 const START_LIMIT: Duration = Duration::from_millis(5);
@@ -37,16 +36,21 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let Some(folder) = arguments.first().map(PathBuf::from) else {
-        eprintln!("figures <folder of binaries> [--check]");
+        eprintln!("figures <folder of binaries> [--check] [--starts]");
         return ExitCode::from(2);
     };
-    let starts = starts(&folder);
-    let peaks = peaks(&folder).await;
+    let functions = functions(&folder);
+    let starts = starts(&folder, &functions);
+    let peaks = if arguments.iter().any(|argument| argument == "--starts") {
+        Vec::new()
+    } else {
+        peaks(&folder, &functions).await
+    };
     println!(
         "| Binary | Size, MB | glibc | Start, ms | CPU of the start, ms | Memory at start, MB | Peak, MB |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for name in FUNCTIONS.into_iter().chain([HELLO]) {
+    for name in functions.iter().map(String::as_str).chain([HELLO]) {
         let data = fs::read(folder.join(name)).expect("a binary");
         let start = starts.iter().find(|(of, _)| *of == name).map(|(_, start)| *start).expect("measured");
         let peak = peaks.iter().find(|(of, _)| *of == name).map(|(_, peak)| *peak);
@@ -69,8 +73,18 @@ async fn main() -> ExitCode {
     }
 }
 
+/// The functions of the repository that have a binary in the folder.
+fn functions(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(settings::repository().join("functions")).expect("the functions");
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| folder.join(name).is_file());
+    names.sort_unstable();
+    names
+}
+
 /// Whether everything is within its limit.
-fn check(starts: &[(&str, Start)], random: Duration) -> ExitCode {
+fn check(starts: &[(String, Start)], random: Duration) -> ExitCode {
     let hello = starts.iter().find(|(of, _)| *of == HELLO).map(|(_, start)| *start).expect("measured");
     let mut failed = false;
     for (name, start) in starts {
@@ -122,13 +136,13 @@ struct Start {
 }
 
 /// The median start of each binary.
-fn starts(folder: &Path) -> Vec<(&'static str, Start)> {
+fn starts(folder: &Path, functions: &[String]) -> Vec<(String, Start)> {
     let aws = stand_in();
-    let names: Vec<&str> = FUNCTIONS.into_iter().chain([HELLO]).collect();
-    let mut found: Vec<(&str, Vec<Start>)> = names.iter().map(|name| (*name, Vec::new())).collect();
+    let names = functions.iter().cloned().chain([HELLO.to_owned()]);
+    let mut found: Vec<(String, Vec<Start>)> = names.map(|name| (name, Vec::new())).collect();
     for round in 0..=settings::number("ROUNDS", 40) {
         for (name, of) in &mut found {
-            let start = start(&folder.join(*name), &aws);
+            let start = start(&folder.join(name.as_str()), &aws);
             // The first brings the binary into the page cache.
             if round > 0 {
                 of.push(start);
@@ -231,7 +245,7 @@ fn refuse(stream: &TcpStream) {
 }
 
 /// The peak memory of each function after some work: logins with the hash that is deployed, refreshes, revocations.
-async fn peaks(folder: &Path) -> Vec<(&'static str, u64)> {
+async fn peaks(folder: &Path, functions: &[String]) -> Vec<(String, u64)> {
     let stack = Setup::default().binaries(folder).deployed_hashing().start();
     let tenant = Tenant::create_with(&stack, "RS256", json!({})).await;
     for _ in 0..20 {
@@ -241,7 +255,7 @@ async fn peaks(folder: &Path) -> Vec<(&'static str, u64)> {
         tenant.revoke(&next.refresh).await.expect(200);
         tenant.jwks().await;
     }
-    FUNCTIONS.map(|name| (name, most(&stack, name))).to_vec()
+    functions.iter().map(|name| (name.clone(), most(&stack, name))).collect()
 }
 
 fn most(stack: &Stack, function: &str) -> u64 {
