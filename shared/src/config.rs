@@ -45,6 +45,9 @@ pub struct Config {
     /// `WRAP_KEY`: ARN of the KMS key that wraps the private keys of custody `wrapped`; without it there is no such
     /// custody.
     pub wrap_key: Option<String>,
+    /// `TENANT_ROLE`, `TENANT_SESSION_SECONDS`, `TENANT_SESSIONS`: how requests are held to their tenant by IAM; without
+    /// the role they are not.
+    pub isolation: Option<Isolation>,
     /// `MAX_ACCESS_TOKEN_SECONDS` (default 3600), `KEY_FALLBACK_SECONDS` (default 300), `KEY_DESTROY_AFTER_SECONDS`
     /// (default 7 days) and the request deadline: how long a signing key outlives its last signature.
     pub margins: Margins,
@@ -76,6 +79,18 @@ pub enum OperatorPasswords {
     Refused,
 }
 
+/// How requests are held to their tenant by IAM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    /// `TENANT_ROLE`: ARN of the role that a request assumes for its tenant.
+    pub role: String,
+    /// `TENANT_SESSION_SECONDS`: how long its credentials live; 900 to 3600 (default), AWS's own bounds for a role that
+    /// assumes another.
+    pub session_seconds: u16,
+    /// `TENANT_SESSIONS`: for how many tenants a process keeps credentials. Default 128.
+    pub sessions: usize,
+}
+
 /// Where AWS is and who we are there: what Lambda puts into the environment of every function.
 #[derive(Clone)]
 pub struct AwsConfig {
@@ -87,6 +102,8 @@ pub struct AwsConfig {
     pub dynamodb_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_KMS`, or `AWS_ENDPOINT_URL`; absent on AWS.
     pub kms_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_STS`, or `AWS_ENDPOINT_URL`; absent on AWS.
+    pub sts_endpoint: Option<String>,
 }
 
 impl std::fmt::Debug for AwsConfig {
@@ -136,6 +153,14 @@ impl Config {
             audit_retention_seconds: read.or("AUDIT_RETENTION_SECONDS", 400 * 86_400)?,
             orphan_key_seconds: read.within("ORPHAN_KEY_SECONDS", 3600, 1..=u64::MAX)?,
             wrap_key: lookup("WRAP_KEY").filter(|key| !key.is_empty()),
+            isolation: match lookup("TENANT_ROLE").filter(|role| !role.is_empty()) {
+                None => None,
+                Some(role) => Some(Isolation {
+                    role,
+                    session_seconds: read.within("TENANT_SESSION_SECONDS", 3600, 900..=3600)?,
+                    sessions: read.within("TENANT_SESSIONS", 128, 1..=10_000)?,
+                }),
+            },
             margins: Margins {
                 request_deadline_seconds: read.within("REQUEST_DEADLINE_SECONDS", 10, 1..=29)?,
                 max_access_token_seconds: read.within(
@@ -183,6 +208,7 @@ impl Config {
                 ),
                 dynamodb_endpoint: read.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
                 kms_endpoint: read.endpoint("AWS_ENDPOINT_URL_KMS"),
+                sts_endpoint: read.endpoint("AWS_ENDPOINT_URL_STS"),
             },
         })
     }

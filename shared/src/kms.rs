@@ -13,6 +13,7 @@ use aws_sdk_kms::types::{
 use crate::clock::Timestamp;
 use crate::id::TenantId;
 use crate::keys::{Algorithm, PublicKey};
+use crate::reach::Reach;
 use crate::secret::{Secret, sha256};
 use crate::token::compact::ecdsa_from_der;
 use crate::trouble::Trouble;
@@ -58,7 +59,7 @@ impl KmsError {
 /// KMS as this deployment uses it.
 #[derive(Clone, Debug)]
 pub struct Kms {
-    client: Client,
+    reach: Reach,
     stage: String,
     wrap_key: Option<String>,
     deletion_window_days: u16,
@@ -101,19 +102,24 @@ impl Kms {
     /// KMS for the deployment of this stage. `wrap_key` is the ARN of the key that wraps others, if there is one;
     /// a deleted key can be brought back for `deletion_window_days` (7 to 30, KMS's own bounds).
     pub const fn new(
-        client: Client,
+        reach: Reach,
         stage: String,
         wrap_key: Option<String>,
         deletion_window_days: u16,
     ) -> Self {
-        Self { client, stage, wrap_key, deletion_window_days }
+        Self { reach, stage, wrap_key, deletion_window_days }
+    }
+
+    /// KMS as far as the credentials of a tenant reach.
+    fn of_tenant(&self, tenant: &TenantId) -> Client {
+        self.reach.of_tenant(tenant).kms
     }
 
     /// Opens a connection, as best it can: a request for nothing, which KMS refuses. Without this the first signature
     /// pays for the handshakes.
     pub async fn connect(&self) {
         let retries = aws_sdk_kms::config::retry::RetryConfig::disabled();
-        let plain = self.client.list_keys().customize().mutate_request(|request| {
+        let plain = self.reach.whole().kms.list_keys().customize().mutate_request(|request| {
             request.headers_mut().remove("x-amz-target");
             if request.set_method("GET").is_ok() {
                 *request.body_mut() = aws_smithy_types::body::SdkBody::empty();
@@ -138,7 +144,7 @@ impl Kms {
                 .map_err(|_| KmsError::Unusable("a tag it does not take"))
         };
         let made = self
-            .client
+            .of_tenant(tenant)
             .create_key()
             .key_usage(KeyUsageType::SignVerify)
             .key_spec(key_spec(algorithm))
@@ -152,7 +158,7 @@ impl Kms {
             .key_metadata
             .and_then(|metadata| metadata.arn)
             .ok_or(KmsError::Unusable("a key without an ARN"))?;
-        let public = self.public_key(&arn, algorithm).await?;
+        let public = self.public_key(tenant, &arn, algorithm).await?;
         Ok(NewKey { arn, public })
     }
 
@@ -163,7 +169,7 @@ impl Kms {
     pub async fn create_pair(&self, tenant: &TenantId, algorithm: Algorithm) -> Result<NewPair, KmsError> {
         let wrap_key = self.wrap_key.clone().ok_or(KmsError::Unusable("no key that wraps others is set"))?;
         let made = self
-            .client
+            .of_tenant(tenant)
             .generate_data_key_pair_without_plaintext()
             .key_id(&wrap_key)
             .key_pair_spec(pair_spec(algorithm))
@@ -189,7 +195,7 @@ impl Kms {
         wrapped: &[u8],
     ) -> Result<Secret<Vec<u8>>, KmsError> {
         let answer = self
-            .client
+            .of_tenant(tenant)
             .decrypt()
             .key_id(wrap_key)
             .ciphertext_blob(Blob::new(wrapped))
@@ -208,9 +214,14 @@ impl Kms {
         ])
     }
 
-    async fn public_key(&self, arn: &str, algorithm: Algorithm) -> Result<PublicKey, KmsError> {
+    async fn public_key(
+        &self,
+        tenant: &TenantId,
+        arn: &str,
+        algorithm: Algorithm,
+    ) -> Result<PublicKey, KmsError> {
         let answer = self
-            .client
+            .of_tenant(tenant)
             .get_public_key()
             .key_id(arn)
             .send()
@@ -226,13 +237,19 @@ impl Kms {
     ///
     /// # Errors
     /// When KMS does not sign.
-    pub async fn sign(&self, arn: &str, algorithm: Algorithm, input: &[u8]) -> Result<Vec<u8>, KmsError> {
+    pub async fn sign(
+        &self,
+        tenant: &TenantId,
+        arn: &str,
+        algorithm: Algorithm,
+        input: &[u8],
+    ) -> Result<Vec<u8>, KmsError> {
         let (message, kind) = match algorithm {
             Algorithm::RS256 | Algorithm::ES256 => (sha256(input).to_vec(), MessageType::Digest),
             Algorithm::EdDsa => (input.to_vec(), MessageType::Raw),
         };
         let answer = self
-            .client
+            .of_tenant(tenant)
             .sign()
             .key_id(arn)
             .signing_algorithm(signing_algorithm(algorithm))
@@ -255,12 +272,13 @@ impl Kms {
     /// # Errors
     /// When KMS can't be asked.
     pub async fn list_keys(&self) -> Result<Vec<FoundKey>, KmsError> {
+        let client = &self.reach.whole().kms;
         let mut found = Vec::new();
-        let mut pages = self.client.list_keys().into_paginator().items().send();
+        let mut pages = client.list_keys().into_paginator().items().send();
         while let Some(entry) = pages.next().await {
             let entry = entry.map_err(KmsError::unavailable("ListKeys"))?;
             let Some(arn) = entry.key_arn else { continue };
-            let tags = match self.client.list_resource_tags().key_id(&arn).send().await {
+            let tags = match client.list_resource_tags().key_id(&arn).send().await {
                 Ok(answer) => answer.tags.unwrap_or_default(),
                 // Keys of others in a shared account, whose policies do not let us look.
                 Err(error) if error.code() == Some("AccessDeniedException") => continue,
@@ -270,8 +288,7 @@ impl Kms {
                 |name: &str| tags.iter().find(|tag| tag.tag_key == name).map(|tag| tag.tag_value.as_str());
             let tenant = tag(TENANT_TAG).and_then(|tenant| tenant.parse::<TenantId>().ok());
             let (Some(tenant), true) = (tenant, tag(STAGE_TAG) == Some(&self.stage)) else { continue };
-            let answer = self
-                .client
+            let answer = client
                 .describe_key()
                 .key_id(&arn)
                 .send()
@@ -292,8 +309,13 @@ impl Kms {
     ///
     /// # Errors
     /// When KMS does not take it.
-    pub async fn disable_key(&self, arn: &str) -> Result<(), KmsError> {
-        self.client.disable_key().key_id(arn).send().await.map_err(KmsError::unavailable("DisableKey"))?;
+    pub async fn disable_key(&self, tenant: &TenantId, arn: &str) -> Result<(), KmsError> {
+        self.of_tenant(tenant)
+            .disable_key()
+            .key_id(arn)
+            .send()
+            .await
+            .map_err(KmsError::unavailable("DisableKey"))?;
         Ok(())
     }
 
@@ -301,8 +323,13 @@ impl Kms {
     ///
     /// # Errors
     /// When KMS does not take it.
-    pub async fn enable_key(&self, arn: &str) -> Result<(), KmsError> {
-        self.client.enable_key().key_id(arn).send().await.map_err(KmsError::unavailable("EnableKey"))?;
+    pub async fn enable_key(&self, tenant: &TenantId, arn: &str) -> Result<(), KmsError> {
+        self.of_tenant(tenant)
+            .enable_key()
+            .key_id(arn)
+            .send()
+            .await
+            .map_err(KmsError::unavailable("EnableKey"))?;
         Ok(())
     }
 
@@ -310,9 +337,9 @@ impl Kms {
     ///
     /// # Errors
     /// When KMS does not take it.
-    pub async fn schedule_deletion(&self, arn: &str) -> Result<(), KmsError> {
+    pub async fn schedule_deletion(&self, tenant: &TenantId, arn: &str) -> Result<(), KmsError> {
         let answer = self
-            .client
+            .of_tenant(tenant)
             .schedule_key_deletion()
             .key_id(arn)
             .pending_window_in_days(self.deletion_window_days.into())

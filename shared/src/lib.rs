@@ -1,6 +1,6 @@
 //! What Leasehold's functions share, in three rings: pure domain, adapters to AWS, HTTP edge.
 //!
-//! A module may use only modules listed above it, and the AWS SDK appears only in `store`, `kms` and `app`; a test
+//! A module may use only modules listed above it, and the AWS SDK appears only in `store`, `kms`, `reach` and `app`; a test
 //! keeps both. Domain code takes the present moment and randomness as arguments, does no I/O and does not log.
 
 // Pure.
@@ -19,6 +19,7 @@ pub mod refresh;
 pub mod throttle;
 pub mod revocation;
 pub mod audit;
+pub mod bounded;
 
 // Adapters.
 #[cfg(feature = "aws")]
@@ -27,6 +28,8 @@ pub mod password;
 pub mod config;
 #[cfg(feature = "aws")]
 pub mod trouble;
+#[cfg(feature = "aws")]
+pub mod reach;
 #[cfg(feature = "aws")]
 pub mod store;
 #[cfg(feature = "aws")]

@@ -195,7 +195,7 @@ impl Step<'_> {
         step(&seen)?;
         if let Some(key) = seen.ring.find(kid).filter(|key| key.disabled_at.is_some()) {
             match key.custody {
-                Custody::Kms => self.kms.enable_key(&key.arn).await?,
+                Custody::Kms => self.kms.enable_key(self.tenant, &key.arn).await?,
                 Custody::Wrapped => {}
             }
         }
@@ -365,7 +365,7 @@ impl Step<'_> {
     /// first: then the step is due again.
     async fn disable(&self, key: &Key) -> Result<Option<Tenant>, StepError> {
         match key.custody {
-            Custody::Kms => match self.kms.disable_key(&key.arn).await {
+            Custody::Kms => match self.kms.disable_key(self.tenant, &key.arn).await {
                 // A key that KMS does not know or is deleting can't sign either.
                 Ok(()) | Err(KmsError::NotUsable(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -393,7 +393,7 @@ impl Step<'_> {
     async fn bury(&self, store: &TenantStore, before: &Tenant, kid: &Kid) -> Result<(), StepError> {
         let Some(key) = before.ring.find(kid) else { return Ok(()) };
         match key.custody {
-            Custody::Kms => self.kms.schedule_deletion(&key.arn).await?,
+            Custody::Kms => self.kms.schedule_deletion(self.tenant, &key.arn).await?,
             Custody::Wrapped => {}
         }
         let mut after = before.next();
@@ -445,8 +445,8 @@ impl Step<'_> {
             return;
         }
         let arn = &made.key.arn;
-        let gone = match self.kms.disable_key(arn).await {
-            Ok(()) => self.kms.schedule_deletion(arn).await,
+        let gone = match self.kms.disable_key(self.tenant, arn).await {
+            Ok(()) => self.kms.schedule_deletion(self.tenant, arn).await,
             Err(error) => Err(error),
         };
         if let Err(error) = gone {

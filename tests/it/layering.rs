@@ -26,14 +26,21 @@ const RINGS: &[(&str, &[&str])] = &[
             "rest",
             "revocation",
             "audit",
+            "bounded",
         ],
     ),
-    ("adapters", &["config", "trouble", "store", "kms", "sign"]),
+    ("adapters", &["config", "trouble", "reach", "store", "kms", "sign"]),
     ("edge", &["telemetry", "app", "issue", "steps", "http"]),
 ];
 
 /// Where the AWS SDK may be named.
-const SDK: &[&str] = &["shared/src/store/", "shared/src/kms.rs", "shared/src/kms/", "shared/src/app.rs"];
+const SDK: &[&str] = &[
+    "shared/src/store/",
+    "shared/src/kms.rs",
+    "shared/src/kms/",
+    "shared/src/reach.rs",
+    "shared/src/app.rs",
+];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };

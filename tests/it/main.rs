@@ -9,6 +9,7 @@ mod dead_port;
 mod epochs;
 mod forge;
 mod hostile;
+mod isolation;
 mod jwks;
 mod kept;
 mod kms_outage;

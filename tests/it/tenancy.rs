@@ -2,6 +2,7 @@
 //! with a control of the tenant's own that succeeds. A route without a row fails.
 
 use leasehold_tests::http::Call;
+use leasehold_tests::settings::deployed;
 use leasehold_tests::stack::shared;
 use leasehold_tests::tenant::Tenant;
 
@@ -15,6 +16,9 @@ async fn no_credential_of_one_tenant_is_worth_anything_at_another() {
     assert!(routes.len() >= 12, "the template's routes were read: {routes:?}");
     let mut cells = 0;
     for (method, path) in routes {
+        if method == "OPTIONS" && deployed().is_some() {
+            continue; // The emulator answers preflights itself.
+        }
         // A world per route, since controls use up what they use.
         let world = World::new(shared()).await;
         let row = world.row(&method, &path);

@@ -11,6 +11,7 @@ pub mod process;
 pub mod proxy;
 pub mod settings;
 pub mod stack;
+pub mod sts;
 pub mod table;
 pub mod tenant;
 pub mod token;

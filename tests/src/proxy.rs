@@ -110,6 +110,8 @@ pub struct Seen {
     pub body: Value,
     /// The status AWS answered, if it was asked and the answer came.
     pub status: Option<u16>,
+    /// The access key that signed the call.
+    pub access_key: String,
 }
 
 #[derive(Default)]
@@ -282,6 +284,9 @@ async fn pass(
     let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
     let (index, action, gate) = note(state, &operation, &body);
+    if let Some(seen) = lock(state).seen.get_mut(index) {
+        seen.access_key = access_key(&parts.headers);
+    }
     let forward = || async {
         let answer = exchange(client, upstream, &parts.headers, body.clone()).await?;
         if let Some(seen) = lock(state).seen.get_mut(index) {
@@ -326,6 +331,13 @@ async fn pass(
     }
 }
 
+/// Who signed: `Credential=<access key>/<date>/…` of AWS's signature.
+fn access_key(headers: &HeaderMap) -> String {
+    let value = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let credential = value.split_once("Credential=").map_or("", |(_, rest)| rest);
+    credential.split('/').next().unwrap_or_default().to_owned()
+}
+
 /// Logs a call and finds the rule for it.
 fn note(
     state: &Mutex<State>,
@@ -354,7 +366,8 @@ fn note(
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
     let mut partitions = Vec::new();
     collect_partitions(&body, &mut partitions);
-    state.seen.push(Seen { operation: operation.to_owned(), partitions, body, status: None });
+    let access_key = String::new();
+    state.seen.push(Seen { operation: operation.to_owned(), partitions, body, status: None, access_key });
     (state.seen.len() - 1, action, gate)
 }
 

@@ -25,3 +25,10 @@ pub fn repository() -> &'static Path {
 pub fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
+
+/// `STACK`: the `seed.json` of a stack that somebody else started, such as one deployed to an emulator of AWS. The tests
+/// that share a stack take it; those that need one of their own can't run then.
+#[expect(clippy::disallowed_methods, reason = "the one place where the tests read the environment")]
+pub fn deployed() -> Option<PathBuf> {
+    std::env::var("STACK").ok().filter(|path| !path.is_empty()).map(PathBuf::from)
+}

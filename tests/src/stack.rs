@@ -37,6 +37,7 @@ pub struct Setup {
     schedule_seconds: u32,
     function_env: Vec<(String, String)>,
     clock: Option<PathBuf>,
+    binaries: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -58,6 +59,7 @@ impl Default for Setup {
             schedule_seconds: 3600,
             function_env: cheap.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             clock: None,
+            binaries: None,
         }
     }
 }
@@ -120,6 +122,13 @@ impl Setup {
         self
     }
 
+    /// Runs function binaries from this folder, instead of those built with the tests.
+    #[must_use]
+    pub fn binaries(mut self, folder: &Path) -> Self {
+        self.binaries = Some(folder.to_owned());
+        self
+    }
+
     /// Puts a proxy between the functions and AWS.
     #[must_use]
     pub fn through(mut self, proxy: &Proxy) -> Self {
@@ -144,6 +153,10 @@ impl Setup {
 
     /// Starts the stack and waits until it answers.
     pub fn start(self) -> Stack {
+        assert!(
+            settings::deployed().is_none(),
+            "STACK names a stack, and this test needs one of its own: skip it"
+        );
         let data = self.data.clone().unwrap_or_else(fresh_folder);
         fs::create_dir_all(&data).expect("a data folder");
         let ready = data.join("seed.json");
@@ -163,7 +176,7 @@ impl Setup {
             assert!(Instant::now() < deadline, "the stack is not ready in time:\n{}", tail(&log));
             sleep(Duration::from_millis(10));
         };
-        Stack { child, watchdog, data, seed }
+        Stack { processes: Some(Processes { child, watchdog }), data, seed }
     }
 
     fn command(&self, data: &Path, log: &Path) -> Command {
@@ -178,6 +191,9 @@ impl Setup {
         command.arg("--schedule-seconds").arg(self.schedule_seconds.to_string());
         if !self.seed {
             command.arg("--no-seed");
+        }
+        if let Some(folder) = &self.binaries {
+            command.arg("--bin-dir").arg(folder);
         }
         if let Some(policy) = &self.policy {
             command.arg("--policy").arg(policy);
@@ -203,13 +219,29 @@ impl Setup {
 
 /// A running stack.
 pub struct Stack {
-    child: Child,
-    watchdog: Child,
+    processes: Option<Processes>,
     data: PathBuf,
     seed: Value,
 }
 
+/// The processes of a stack that these tests started.
+struct Processes {
+    child: Child,
+    watchdog: Child,
+}
+
 impl Stack {
+    /// The stack that a `seed.json` describes, started by somebody else.
+    fn deployed(seed: &Path) -> Self {
+        let read = fs::read(seed).expect("the file that STACK names");
+        let seed_value = serde_json::from_slice(&read).expect("JSON");
+        Self { processes: None, data: seed.parent().expect("a folder").to_owned(), seed: seed_value }
+    }
+
+    fn group(&self) -> u32 {
+        self.processes.as_ref().expect("a stack that these tests started").child.id()
+    }
+
     /// Where the gateway answers.
     pub fn base_url(&self) -> String {
         self.seed["base_url"].as_str().expect("base_url in seed.json").trim_end_matches('/').to_owned()
@@ -240,7 +272,7 @@ impl Stack {
 
     /// The pids of a function's instances.
     pub fn instances_of(&self, function: &str) -> Vec<u32> {
-        process::members(self.child.id(), function)
+        process::members(self.group(), function)
     }
 
     /// Everything the functions and the stack have logged.
@@ -277,22 +309,24 @@ impl Stack {
 
     /// Stops the stack as Ctrl-C does and returns the exit code; fails if a process stays behind.
     pub fn stop(&mut self) -> Option<i32> {
-        process::signal("INT", i64::from(self.child.id()));
+        process::signal("INT", i64::from(self.group()));
         self.gone()
     }
 
     /// `kill -9` for every process of the stack at once, as a power cut.
     pub fn cut_power(&mut self) {
-        process::signal("KILL", -i64::from(self.child.id()));
+        process::signal("KILL", -i64::from(self.group()));
         self.gone();
     }
 
     fn gone(&mut self) -> Option<i32> {
         let deadline = Instant::now() + GONE_WITHIN;
         loop {
-            let ended = self.child.try_wait().expect("a child");
+            let group = self.group();
+            let processes = self.processes.as_mut().expect("a stack that these tests started");
+            let ended = processes.child.try_wait().expect("a child");
             if let Some(status) = ended
-                && !process::group_runs(self.child.id())
+                && !process::group_runs(group)
             {
                 return status.code();
             }
@@ -302,7 +336,7 @@ impl Stack {
     }
 }
 
-impl Drop for Stack {
+impl Drop for Processes {
     fn drop(&mut self) {
         let group = i64::from(self.child.id());
         process::signal("TERM", group);
@@ -318,10 +352,14 @@ impl Drop for Stack {
     }
 }
 
-/// The stack that all tests share which neither spoil calls nor move time: three processes per function.
+/// The stack that all tests share which neither spoil calls nor move time: three processes per function, or the stack that
+/// `STACK` names.
 pub fn shared() -> &'static Stack {
     static SHARED: OnceLock<Stack> = OnceLock::new();
-    SHARED.get_or_init(|| Setup::default().instances(3).start())
+    SHARED.get_or_init(|| match settings::deployed() {
+        Some(seed) => Stack::deployed(&seed),
+        None => Setup::default().instances(3).start(),
+    })
 }
 
 /// A program that waits for its standard input to close and then ends the process group.

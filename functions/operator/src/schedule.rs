@@ -135,9 +135,9 @@ async fn put_spare_keys_away(operator: &Operator, now: Timestamp) -> Result<(u32
     }
     for key in spare.into_iter().take(AT_ONCE) {
         let done = if key.enabled {
-            operator.app.kms.disable_key(&key.arn).await
+            operator.app.kms.disable_key(&key.tenant, &key.arn).await
         } else {
-            operator.app.kms.schedule_deletion(&key.arn).await
+            operator.app.kms.schedule_deletion(&key.tenant, &key.arn).await
         };
         match done {
             Ok(()) if key.enabled => disabled += 1,

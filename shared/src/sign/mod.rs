@@ -130,7 +130,7 @@ impl Signer {
         let signature = match key.custody {
             Custody::Kms => {
                 self.allowances.take(occasion).await?;
-                self.kms.sign(&key.arn, key.algorithm, input.as_bytes()).await?
+                self.kms.sign(&occasion.tenant.id, &key.arn, key.algorithm, input.as_bytes()).await?
             }
             Custody::Wrapped => self.local_key(occasion, key).await?.sign(input.as_bytes())?,
         };

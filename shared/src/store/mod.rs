@@ -29,6 +29,7 @@ use crate::audit::AuditEvent;
 use crate::clock;
 use crate::id::TenantId;
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
+use crate::reach::Reach;
 use crate::revocation::Revocation;
 use crate::trouble::Trouble;
 
@@ -54,6 +55,7 @@ pub enum StoreError {
 /// The table of a deployment.
 #[derive(Clone, Debug)]
 pub struct Store {
+    reach: Reach,
     client: aws_sdk_dynamodb::Client,
     table: String,
     audit_retention_seconds: u64,
@@ -68,8 +70,14 @@ pub struct TenantStore {
 
 impl Store {
     /// The table of this name.
-    pub const fn new(client: aws_sdk_dynamodb::Client, table: String, audit_retention_seconds: u64) -> Self {
-        Self { client, table, audit_retention_seconds }
+    pub fn new(reach: Reach, table: String, audit_retention_seconds: u64) -> Self {
+        let client = reach.whole().dynamodb.clone();
+        Self { reach, client, table, audit_retention_seconds }
+    }
+
+    /// The table as far as the credentials of a tenant reach.
+    fn of_tenant(&self, tenant: &TenantId) -> Self {
+        Self { client: self.reach.of_tenant(tenant).dynamodb, ..self.clone() }
     }
 
     /// Opens a connection, as best it can: `GET /` is what DynamoDB answers to health checks, it reads nothing and costs

@@ -93,14 +93,18 @@ impl Store {
                 .flatten()
                 .cloned()
                 .collect();
-        let mut items = self.read(&keys).await?;
+        let store = self.of_tenant(tenant);
+        let mut items = store.read(&keys).await?;
         let mut take = |key: Option<&Key>| -> Option<Item> {
             let at = items.iter().position(|item| key.is_some_and(|key| key.is_of(item)))?;
             Some(items.swap_remove(at))
         };
-        let Some(found) = take(Some(&key)) else { return Ok(None) };
+        let Some(found) = take(Some(&key)) else {
+            self.reach.forget(tenant);
+            return Ok(None);
+        };
         Ok(Some(Entered {
-            store: TenantStore { store: self.clone(), tenant: tenant.clone() },
+            store: TenantStore { store, tenant: tenant.clone() },
             tenant: item::read("tenant", found)?,
             client: take(client.as_ref()).map(|found| item::read("client", found)).transpose()?,
             login: take(login.as_ref())

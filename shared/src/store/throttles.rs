@@ -18,7 +18,8 @@ impl Store {
     /// Where attempts to sign in to a tenant that does not exist are counted, all together: they make the same calls as
     /// any other attempt and are throttled as one tenant's. No tenant has this scope's id.
     pub fn nobody(&self) -> TenantStore {
-        TenantStore { store: self.clone(), tenant: TenantId::nobody() }
+        let nobody = TenantId::nobody();
+        TenantStore { store: self.of_tenant(&nobody), tenant: nobody }
     }
 }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::dynamodb::Table;
 use crate::lambda::ACCOUNT;
 pub use resolve::Givens;
+use resolve::Scope;
 
 /// The parts of the template that the local stack acts on.
 #[derive(Debug, Clone)]
@@ -119,6 +120,8 @@ pub enum TemplateError {
 struct Document {
     #[serde(rename = "Parameters", default)]
     parameters: BTreeMap<String, Value>,
+    #[serde(rename = "Conditions", default)]
+    conditions: BTreeMap<String, Value>,
     #[serde(rename = "Globals", default)]
     globals: Value,
     #[serde(rename = "Resources")]
@@ -191,7 +194,9 @@ impl Reader<'_> {
         let own = resource.properties.get("Environment").unwrap_or(&Value::Null);
         for variables in [&globals["Environment"]["Variables"], &own["Variables"]] {
             for (key, value) in variables.as_object().into_iter().flatten() {
-                environment.insert(key.clone(), self.environment(key, value)?);
+                if !self.scope().leaves_out(value) {
+                    environment.insert(key.clone(), self.environment(key, value)?);
+                }
             }
         }
         Ok(FunctionSpec {
@@ -209,7 +214,7 @@ impl Reader<'_> {
             .cloned()
             .or_else(|| self.resolve(value))
             .or_else(|| {
-                let table = self.reference_in(value, "AWS::DynamoDB::Table")?;
+                let table = self.reference_in(self.scope().chosen(value)?, "AWS::DynamoDB::Table")?;
                 self.resolve(table.properties.get("TableName")?)
             })
             .or_else(|| {
@@ -288,8 +293,13 @@ impl Reader<'_> {
         resolve::references(value).into_iter().find(is_kind)
     }
 
+    fn scope(&self) -> Scope<'_> {
+        let Document { parameters, conditions, .. } = self.document;
+        Scope { givens: self.givens, parameters, conditions }
+    }
+
     fn resolve(&self, value: &Value) -> Option<String> {
-        self.givens.resolve(value, &self.document.parameters)
+        self.scope().text(value)
     }
 }
 
@@ -361,6 +371,33 @@ mod tests {
         let arn = format!("arn:aws:kms:eu-central-1:000000000000:key/{}", key.id);
         assert_eq!(ours().functions["login"].environment["WRAP_KEY"], arn);
         assert_eq!(ours().functions["operator"].environment["OPERATOR_PASSWORDS"], "allow");
+    }
+
+    #[test]
+    fn conditions_choose_and_what_cannot_be_decided_is_an_error() {
+        let template = |value: &str| {
+            let text = format!(
+                "Parameters: {{ Colour: {{ Default: red }} }}\n\
+                 Conditions:\n  \
+                   Red: !Equals [!Ref Colour, red]\n  \
+                   Both: !And [!Condition Red, !Not [!Equals [!Ref Colour, blue]]]\n  \
+                   Unknown: !Equals [!Ref AWS::Region, moon]\n\
+                 Resources:\n  \
+                   Table: {{ Type: AWS::DynamoDB::Table, Properties: {{ TableName: t, KeySchema: \
+                     [{{ AttributeName: PK, KeyType: HASH }}, {{ AttributeName: SK, KeyType: RANGE }}] }} }}\n  \
+                   F: {{ Type: AWS::Serverless::Function, Properties: {{ CodeUri: x/f, \
+                     Environment: {{ Variables: {{ V: {value} }} }} }} }}\n"
+            );
+            let read = Template::parse(&text, &Givens::default());
+            read.map(|read| read.functions["f"].environment.get("V").cloned())
+        };
+        assert_eq!(template("!If [Red, a, b]").unwrap().as_deref(), Some("a"));
+        assert_eq!(template("!If [Both, !Sub '${Colour}s', b]").unwrap().as_deref(), Some("reds"));
+        assert_eq!(template("!If [Both, !Ref AWS::NoValue, b]").unwrap(), None);
+        assert_eq!(template("!If [Red, !Ref Table, b]").unwrap().as_deref(), Some("t"));
+        for undecided in ["!If [Unknown, a, b]", "!If [Missing, a, b]", "!GetAtt F.Arn"] {
+            assert!(template(undecided).is_err(), "{undecided}");
+        }
     }
 
     #[test]

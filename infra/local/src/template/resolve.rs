@@ -1,5 +1,5 @@
-//! CloudFormation's references, as far as a laptop can follow them: parameters, `Ref`, `Fn::Sub`. What only AWS knows
-//! (ARNs, account ids) stays unresolved rather than made up.
+//! CloudFormation's references, as far as a laptop can follow them: parameters, conditions, `Ref`, `Fn::Sub`, `Fn::If`.
+//! What only AWS knows (ARNs, account ids) stays unresolved rather than made up.
 
 use std::collections::BTreeMap;
 
@@ -31,29 +31,66 @@ impl Givens {
                 ("OperatorPasswords", "allow"),
                 // The embedded KMS has no quota that a tenant could use up.
                 ("SignaturesPerTenant", "0"),
+                // There is no IAM here that could narrow credentials to a tenant.
+                ("TenantIsolation", "share"),
             ]),
             variables: given(&[("PUBLIC_URL", public_url)]),
         }
     }
+}
 
-    pub(super) fn resolve(&self, value: &Value, parameters: &BTreeMap<String, Value>) -> Option<String> {
-        let parameter = |name: &str| {
-            self.parameters
-                .get(name)
-                .cloned()
-                .or_else(|| parameters.get(name).and_then(|parameter| plain(&parameter["Default"])))
-        };
+/// What a value is resolved against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub givens: &'a Givens,
+    pub parameters: &'a BTreeMap<String, Value>,
+    pub conditions: &'a BTreeMap<String, Value>,
+}
+
+impl<'a> Scope<'a> {
+    /// The text of a value; none when only AWS knows it.
+    pub fn text(self, value: &Value) -> Option<String> {
+        let value = self.chosen(value)?;
         if let Some(text) = plain(value) {
             return Some(text);
         }
         if let Some(name) = value["Ref"].as_str() {
-            return parameter(name);
+            return self.parameter(name);
         }
         let mut text = value["Fn::Sub"].as_str()?.to_owned();
         for name in references(value) {
-            text = text.replace(&format!("${{{name}}}"), &parameter(&name)?);
+            text = text.replace(&format!("${{{name}}}"), &self.parameter(&name)?);
         }
         Some(text)
+    }
+
+    /// Whether the template leaves a value out here: `AWS::NoValue`.
+    pub fn leaves_out(self, value: &Value) -> bool {
+        self.chosen(value).is_some_and(|value| value["Ref"] == "AWS::NoValue")
+    }
+
+    /// The branch of `Fn::If` that counts; any other value as it is. None when a condition can't be decided.
+    pub fn chosen(self, value: &'a Value) -> Option<&'a Value> {
+        let Some(branches) = value.get("Fn::If") else { return Some(value) };
+        let holds = self.holds(self.conditions.get(branches[0].as_str()?)?)?;
+        self.chosen(&branches[if holds { 1 } else { 2 }])
+    }
+
+    fn parameter(self, name: &str) -> Option<String> {
+        let default = || plain(&self.parameters.get(name)?["Default"]);
+        self.givens.parameters.get(name).cloned().or_else(default)
+    }
+
+    fn holds(self, condition: &Value) -> Option<bool> {
+        let (kind, given) = condition.as_object()?.iter().next()?;
+        match kind.as_str() {
+            "Condition" => self.holds(self.conditions.get(given.as_str()?)?),
+            "Fn::Not" => self.holds(&given[0]).map(|holds| !holds),
+            "Fn::And" => given.as_array()?.iter().try_fold(true, |all, one| Some(all & self.holds(one)?)),
+            "Fn::Or" => given.as_array()?.iter().try_fold(false, |any, one| Some(any | self.holds(one)?)),
+            "Fn::Equals" => Some(self.text(&given[0])? == self.text(&given[1])?),
+            _ => None,
+        }
     }
 }
 

@@ -1,0 +1,146 @@
+"""Deploys the stack to an AWS on this machine, as `deploy` deploys it to the real one, tests it there and removes it again:
+local.py [plain | enforced]…
+
+plain     nothing is refused; the tests of the running stack go over its HTTP API
+enforced  IAM is evaluated and requests are held to their tenant; the same tests, and each function is refused an action
+          that it must not have
+
+BINARIES=folder takes binaries that are built already.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import build
+import package
+import remove
+import template
+from aws import connect
+from emulator import Emulator, Invoker, scratch
+from main import parameters, run_smoke
+from operator_function import Operator
+from package import Bucket
+from say import Stop, say, step, stop
+from stack import Stack, show
+from stages import Stage
+
+# Tests that can't run against a stack of another's.
+NOT_DEPLOYED = template.ROOT / "tests" / "not-deployed.txt"
+
+
+def binaries(architecture):
+    if given := os.environ.get("BINARIES"):
+        return {short: Path(given) / short for short in template.functions(template.load()).values()}
+    return build.build(architecture)
+
+
+def deployed(emulator, stage, archives):
+    """Deploys the packed functions; account and stack."""
+    account = connect(stage)
+    bucket = Bucket(account, stage)
+    bucket.ensure()
+    expanded, changed = emulator.adapt(template.expand(template.load(), package.send(bucket, archives)))
+    for change in changed:
+        say(f"  for the emulator: {change}")
+    stack = Stack(account, stage)
+    stack.check_ready()
+    url = bucket.url(package.send_template(bucket, expanded))
+    change_set, changes = stack.propose(url, parameters(expanded, stage))
+    show(changes)
+    stack.execute(change_set)
+    if stack.propose(url, parameters(expanded, stage)) is not None:
+        stop("A second deploy of the same would change something.")
+    return account, stack
+
+
+def run_tests(account, stage, stack, folder):
+    """The tests of the running stack, against the deployed one."""
+    with Invoker(account, stage) as invoker:
+        seed = {"base_url": stack.outputs()["PublicUrl"], "endpoints": {"lambda": invoker.url}}
+        file = folder / "seed.json"
+        file.write_text(json.dumps(seed))
+        lines = NOT_DEPLOYED.read_text().splitlines()
+        names = [line.split()[0] for line in lines if line and not line.startswith("#")]
+        skipped = [part for name in names for part in ("--skip", name)]
+        ran = subprocess.run(
+            ["cargo", "test", "--package", "leasehold-tests", "--test", "it", "--", *skipped],
+            cwd=template.ROOT,
+            env={**os.environ, "STACK": str(file)},
+            check=False,
+        )
+    if ran.returncode:
+        stop("The tests of the running stack fail against the deployed one.")
+
+
+def leftovers(account):
+    """What an account still holds that a stage had."""
+    found = []
+
+    def look(service, operation, member, name=lambda one: one):
+        client = account.client(service)
+        answer = getattr(client, operation)()
+        found.extend(f"{service}: {name(one)}" for one in answer.get(member, []))
+
+    look("lambda", "list_functions", "Functions", lambda one: one["FunctionName"])
+    look("dynamodb", "list_tables", "TableNames")
+    look("apigatewayv2", "get_apis", "Items", lambda one: one["Name"])
+    look("logs", "describe_log_groups", "logGroups", lambda one: one["logGroupName"])
+    look("cloudwatch", "describe_alarms", "MetricAlarms", lambda one: one["AlarmName"])
+    look("cloudwatch", "list_dashboards", "DashboardEntries", lambda one: one["DashboardName"])
+    look("events", "list_rules", "Rules", lambda one: one["Name"])
+    look("s3", "list_buckets", "Buckets", lambda one: one["Name"])
+    look("iam", "list_roles", "Roles", lambda one: one["RoleName"])
+    look("kms", "list_aliases", "Aliases", lambda one: one["AliasName"])
+    kms = account.client("kms")
+    for key in kms.list_keys()["Keys"]:
+        state = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"]
+        if state != "PendingDeletion":
+            found.append(f"kms: {key['KeyId']} {state}")
+    return [one for one in found if "alias/aws/" not in one and "AWSServiceRole" not in one]
+
+
+def run(mode, archives):
+    enforced = mode == "enforced"
+    stage = Stage(
+        "local",
+        "eu-central-1",
+        parameters={"OperatorPasswords": "allow", "TenantIsolation": "enforce" if enforced else "share"},
+    )
+    step(f"MiniStack, {mode}")
+    with Emulator(enforced) as emulator:
+        os.environ.update(emulator.environment())
+        before = leftovers(connect(stage))
+        account, stack = deployed(emulator, stage, archives)
+        if run_smoke(Operator(account, stage), stack):
+            stop("The smoke test fails.")
+        step("The tests of the running stack, against the deployed one")
+        run_tests(account, stage, stack, emulator.folder)
+        step("Removing it")
+        os.environ["CONFIRM"] = stage.name
+        remove.destroy(account, stage)
+        if left := [one for one in leftovers(account) if one not in before]:
+            stop("Left behind:\n" + "\n".join(left))
+        say("Nothing is left.")
+
+
+def main(modes):
+    architecture = "x86_64"
+    try:
+        scratch()
+        build.check_tools(architecture)
+        archives = build.pack(binaries(architecture), architecture)
+        for mode in modes or ["plain", "enforced"]:
+            run(mode, archives)
+    except Stop as why:
+        print(f"\ndeploy-local: {why}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
