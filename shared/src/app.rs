@@ -14,6 +14,7 @@ use crate::bounded::Bounded;
 use crate::config::Config;
 use crate::kms::Kms;
 use crate::reach::{Clients, Narrow, Reach};
+use crate::recorder::Recorder;
 use crate::sign::Signer;
 use crate::store::Store;
 
@@ -34,6 +35,8 @@ pub struct App {
     pub kms: Kms,
     /// Signing keys as things that sign.
     pub signer: Signer,
+    /// What was decided of tokens.
+    pub recorder: Recorder,
 }
 
 impl App {
@@ -117,7 +120,9 @@ impl App {
             config.key_deletion_window_days,
         );
         let signer = Signer::new(kms.clone(), config.margins, config.signatures_per_tenant);
-        Self { config, reach, store, kms, signer }
+        let recorder =
+            Recorder::new(config.stage.clone(), config.health_flush_seconds, config.health_retention_seconds);
+        Self { config, reach, store, kms, signer, recorder }
     }
 }
 

@@ -57,6 +57,10 @@ pub struct Config {
     pub signatures_per_tenant: u32,
     /// `SCHEDULE_BUDGET_SECONDS`: for how long one run of the schedule begins with further tenants. Default 240.
     pub schedule_budget_seconds: u64,
+    /// `HEALTH_FLUSH_SECONDS`: how often counts of decisions are written at most. Default 10.
+    pub health_flush_seconds: u64,
+    /// `HEALTH_RETENTION_SECONDS`: how long they are kept. Default 90 days.
+    pub health_retention_seconds: u64,
     /// `OPERATOR_PASSWORDS`: `allow` lets an operator set initial passwords; anything else refuses them. On AWS a stage
     /// leaves it out.
     pub operator_passwords: OperatorPasswords,
@@ -175,6 +179,8 @@ impl Config {
             key_deletion_window_days: read.within("KEY_DELETION_WINDOW_DAYS", 7, 7..=30)?,
             signatures_per_tenant: read.or("SIGNATURES_PER_TENANT", 400)?,
             schedule_budget_seconds: read.or("SCHEDULE_BUDGET_SECONDS", 240)?,
+            health_flush_seconds: read.or("HEALTH_FLUSH_SECONDS", 10)?,
+            health_retention_seconds: read.or("HEALTH_RETENTION_SECONDS", 90 * 86_400)?,
             operator_passwords: if lookup("OPERATOR_PASSWORDS").as_deref() == Some("allow") {
                 OperatorPasswords::Allowed
             } else {

@@ -12,6 +12,7 @@ pub mod id;
 pub mod keys;
 pub mod client;
 pub mod policy;
+pub mod health;
 pub mod user;
 pub mod tenant;
 pub mod token;
@@ -38,12 +39,16 @@ pub mod kms;
 pub mod sign;
 #[cfg(feature = "aws")]
 pub mod issue;
-#[cfg(feature = "aws")]
-pub mod app;
 
 // Edge.
 #[cfg(feature = "aws")]
 pub mod telemetry;
+#[cfg(feature = "aws")]
+pub mod recorder;
+#[cfg(feature = "aws")]
+pub mod app;
+#[cfg(feature = "aws")]
+pub mod ending;
 #[cfg(feature = "aws")]
 pub mod steps;
 #[cfg(feature = "aws")]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::client::{ADMIN_SCOPES, is_scope_token};
+use crate::client::{ADMIN_SCOPES, is_scope_token, is_version, is_version_rule};
 use crate::keys::Margins;
 
 /// A value of a policy lies outside its bounds.
@@ -50,6 +50,12 @@ macro_rules! policy {
             /// If present, the only scopes that clients of the tenant may be granted.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub allowed_scopes: Option<BTreeSet<String>>,
+            /// Client versions that always have a row of their own in the health report.
+            #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+            pub pinned_versions: BTreeSet<String>,
+            /// Client versions that are refused: `<app>/<version>`, or `<app>/<<version>` for all before one.
+            #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+            pub blocked_versions: BTreeSet<String>,
             /// What a newer release keeps here.
             #[serde(flatten)]
             pub rest: crate::rest::Rest,
@@ -63,6 +69,8 @@ macro_rules! policy {
                     algorithm: crate::keys::Algorithm::RS256,
                     custody: crate::keys::Custody::Kms,
                     allowed_scopes: None,
+                    pinned_versions: BTreeSet::new(),
+                    blocked_versions: BTreeSet::new(),
                     rest: crate::rest::Rest::default(),
                 }
             }
@@ -71,7 +79,7 @@ macro_rules! policy {
         impl Policy {
             /// The members there are, for whoever must refuse others.
             pub const MEMBERS: &'static [&'static str] =
-                &[$(stringify!($name),)* "spare_key", "algorithm", "custody", "allowed_scopes"];
+                &[$(stringify!($name),)* "spare_key", "algorithm", "custody", "allowed_scopes", "pinned_versions", "blocked_versions"];
 
             /// The numeric members with their defaults and bounds.
             pub const BOUNDS: &'static [Bounds] =
@@ -88,6 +96,14 @@ macro_rules! policy {
                 let scopes = self.allowed_scopes.iter().flatten();
                 if scopes.clone().count() > 50 || !scopes.clone().all(|scope| is_scope_token(scope)) {
                     return Err(OutOfBounds { name: "allowed_scopes", low: 0, high: 50 });
+                }
+                let pinned = &self.pinned_versions;
+                if pinned.len() > 20 || !pinned.iter().all(|version| is_version(version)) {
+                    return Err(OutOfBounds { name: "pinned_versions", low: 0, high: 20 });
+                }
+                let blocked = &self.blocked_versions;
+                if blocked.len() > 20 || !blocked.iter().all(|rule| is_version_rule(rule)) {
+                    return Err(OutOfBounds { name: "blocked_versions", low: 0, high: 20 });
                 }
                 Ok(())
             }

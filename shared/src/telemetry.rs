@@ -5,6 +5,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock::Timestamp;
 use crate::config::log_level;
+use crate::health::Decision;
+use crate::id::TenantId;
 
 /// Sets logging up for the process. `LOG_LEVEL` chooses what is shown, `info` by default.
 pub fn start() {
@@ -53,6 +55,10 @@ pub struct Note {
     pub verdict: Option<&'static str>,
     /// The origin of a browser page that may read the answer.
     pub origin: Option<String>,
+    /// The tenant, once it was found and is served.
+    pub served: Option<TenantId>,
+    /// What was decided of a token or a password of that tenant, for the counters of validation health.
+    pub decided: Option<Decision>,
 }
 
 /// How a request ended.

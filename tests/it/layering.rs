@@ -15,6 +15,7 @@ const RINGS: &[(&str, &[&str])] = &[
             "secret",
             "id",
             "policy",
+            "health",
             "keys",
             "token",
             "client",
@@ -30,7 +31,7 @@ const RINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("adapters", &["config", "trouble", "reach", "store", "kms", "sign"]),
-    ("edge", &["telemetry", "app", "issue", "steps", "http"]),
+    ("edge", &["telemetry", "app", "issue", "recorder", "ending", "steps", "http"]),
 ];
 
 /// Where the AWS SDK may be named.

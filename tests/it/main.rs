@@ -8,6 +8,7 @@ mod crash;
 mod dead_port;
 mod epochs;
 mod forge;
+mod health;
 mod hostile;
 mod isolation;
 mod jwks;

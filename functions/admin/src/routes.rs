@@ -5,7 +5,7 @@ use leasehold::http::Reply;
 
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::{audit, clients, import, keys, policy, sessions, users};
+use crate::{audit, clients, health, import, keys, policy, sessions, users};
 
 /// A route.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,7 @@ pub const TABLE: &[Route] = &[
     reads("GET /t/{tenant}/admin/policy", POLICY),
     changes("PATCH /t/{tenant}/admin/policy", POLICY, Action::PolicyUpdate),
     reads("GET /t/{tenant}/admin/audit", AUDIT),
+    reads("GET /t/{tenant}/admin/health", AUDIT),
 ];
 
 /// Method and path of every route, as other functions name theirs.
@@ -124,6 +125,7 @@ pub async fn answer(caller: &Caller<'_>, route: &Route) -> Result<Reply, Problem
         ("GET", "/policy") => Ok(policy::show(caller)),
         ("PATCH", "/policy") => policy::update(caller).await,
         ("GET", "/audit") => audit::list(caller).await,
+        ("GET", "/health") => health::show(caller).await,
         _ => Err(Problem::not_found("route")),
     }
 }

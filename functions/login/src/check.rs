@@ -165,6 +165,7 @@ async fn look_around(
     };
     match login.app.store.enter(&tenant, wanted).await? {
         Some(Entered { store, tenant, client, login, device: known, .. }) if tenant.is_active() => {
+            note.served = Some(tenant.id.clone());
             let client = claimed.credentials.authenticate_active(client, call, note)?;
             let past = |seen_at: Timestamp, seconds| seen_at.plus_seconds(seconds) <= call.now;
             let known = known.filter(|known| !past(known.seen_at, DEVICE_SECONDS));

@@ -10,7 +10,6 @@ use leasehold_login::Login;
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::start();
     let login = Login::new(App::start(Config::from_env()?).await?)?;
-    let deadline = login.app.config.request_deadline_seconds;
-    serve::run(&login, deadline, |login, call, note| Box::pin(leasehold_login::handle(login, call, note)))
+    serve::run(&login.app, &login, |login, call, note| Box::pin(leasehold_login::handle(login, call, note)))
         .await
 }

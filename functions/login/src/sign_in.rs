@@ -12,7 +12,9 @@ use http::StatusCode;
 use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::client::Client;
 use leasehold::clock::Timestamp;
-use leasehold::http::{Call, Code, Refusal, Reply};
+use leasehold::health::Place;
+use leasehold::health::versions::is_blocked;
+use leasehold::http::{Call, Code, Refusal, Reply, decision};
 use leasehold::id::FamilyId;
 use leasehold::issue::{self, Subject, TokenResponse};
 use leasehold::refresh::Family;
@@ -46,10 +48,21 @@ const FOLLOW_UP: Duration = Duration::from_secs(2);
 /// Those of [`check`]; `invalid_scope` when nothing of the scope asked for can be granted; `access_denied` when a user
 /// who is no admin signs in through the client of the admins.
 pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
+    let outcome = Box::pin(decide_on(login, call, note)).await;
+    note.decided = decision(Place::Login, outcome.as_ref().err());
+    outcome
+}
+
+async fn decide_on(login: &Login, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
     let LoginRequest { claimed, scope } = LoginRequest::read(call)?;
     let checked = Box::pin(check(login, &claimed, call, note)).await?;
     let Checked { store, tenant, client, user, counters, .. } = &checked;
-    let scope = match grant(tenant, user, client, scope.as_ref()) {
+    let granted = if is_blocked(&tenant.policy, call.client_version().as_deref()) {
+        Err(Refusal::outdated())
+    } else {
+        grant(tenant, user, client, scope.as_ref())
+    };
+    let scope = match granted {
         Ok(scope) => scope,
         Err(refusal) => {
             counters.take_back(store).await;
@@ -80,6 +93,9 @@ pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Repl
     );
     let access_token = signed?;
     store.open_family(family).await?;
+    if let Some(version) = &family.client_version {
+        app.recorder.learn(&tenant.id, version, user.id);
+    }
     let follow_up = Box::pin(async {
         tokio::join!(
             remember_device(&checked, call.now),

@@ -9,7 +9,9 @@ use http::StatusCode;
 use leasehold::app::App;
 use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::client::Client;
-use leasehold::http::{Call, Code, Refusal, Reply};
+use leasehold::health::Place;
+use leasehold::health::versions::is_blocked;
+use leasehold::http::{Call, Code, Refusal, Reply, decision};
 use leasehold::issue::{self, AccessToken, Rotation, Subject, TokenResponse};
 use leasehold::refresh::family::{Fresh, NOTABLE_REPLAY_STREAK, Presentation};
 use leasehold::refresh::{Dead, Family, RefreshToken, Replay, Verdict, present, present_again};
@@ -65,9 +67,23 @@ pub async fn refresh(
     request: RefreshRequest,
     note: &mut Note,
 ) -> Result<Reply, Refusal> {
+    let outcome = decide_on(app, call, &request, note).await;
+    note.decided = decision(Place::Refresh, outcome.as_ref().err());
+    outcome
+}
+
+async fn decide_on(
+    app: &App,
+    call: &Call,
+    request: &RefreshRequest,
+    note: &mut Note,
+) -> Result<Reply, Refusal> {
     let mut seen = None;
     for _ in 0..READS {
-        let found = enter(app, call, &request, note).await?;
+        let found = enter(app, call, request, note).await?;
+        if is_blocked(&found.tenant.policy, call.client_version().as_deref()) {
+            return Err(Refusal::outdated());
+        }
         let token = request.token.as_ref().ok_or_else(|| invalid_grant("malformed"))?;
         let (Some(user), Some(family)) = (found.user, found.family) else {
             note.verdict = Some("unknown");
@@ -152,6 +168,7 @@ async fn enter(app: &App, call: &Call, request: &RefreshRequest, note: &mut Note
     let Some(Entered { store, tenant, client, user, family, .. }) = entered else {
         return Err(invalid_grant("tenant"));
     };
+    note.served = Some(tenant.id.clone());
     let client = request.credentials.authenticate(client, call, note)?;
     Ok(Found { store, tenant, client, user, family })
 }

@@ -208,6 +208,20 @@ pub fn is_scope_token(text: &str) -> bool {
             .all(|byte| byte == 0x21 || (0x23..=0x5b).contains(&byte) || (0x5d..=0x7e).contains(&byte))
 }
 
+/// Whether a text is what a client says of its version: `<app>/<version>`, each part 1 to 32 of `A-Z a-z 0-9 . _ + -`.
+pub fn is_version(text: &str) -> bool {
+    let part = |text: &str| {
+        (1..=32).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte))
+    };
+    text.split_once('/').is_some_and(|(app, version)| part(app) && part(version))
+}
+
+/// Whether a text names versions: one, or as `<app>/<<version>` all of an app before one.
+pub fn is_version_rule(text: &str) -> bool {
+    is_version(text) || is_version(&text.replacen("/<", "/", 1))
+}
+
 /// Whether a text is a web origin (RFC 6454 §6.2) as a browser sends it: `https://host[:port]`, or `http://` for this
 /// machine's own names.
 pub fn is_origin(text: &str) -> bool {
@@ -334,5 +348,16 @@ mod tests {
             assert!(!is_scope_token(scope), "{scope:?}");
         }
         assert!(is_scope_token("orders:read"));
+        for (text, version, rule) in [
+            ("shop-ios/5.4.1", true, true),
+            ("shop/<1", false, true),
+            ("shop", false, false),
+            ("shop/", false, false),
+            ("shop/<", false, false),
+            ("shop/1 2", false, false),
+            ("shop/<<1", false, false),
+        ] {
+            assert_eq!((is_version(text), is_version_rule(text)), (version, rule), "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
 use super::error::Refusal;
+use crate::client::is_version;
 use crate::clock::Timestamp;
 use crate::id::TenantId;
 use crate::secret::Secret;
@@ -75,12 +76,7 @@ impl Call {
     /// What the client says of its version, when it has the form of one; never trusted, and bounded.
     pub fn client_version(&self) -> Option<String> {
         let text = self.header(&CLIENT_VERSION)?;
-        let (app, version) = text.split_once('/')?;
-        let part = |text: &str| {
-            (1..=32).contains(&text.len())
-                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte))
-        };
-        (part(app) && part(version)).then(|| text.to_owned())
+        is_version(text).then(|| text.to_owned())
     }
 
     /// The access token of the `Authorization` header (RFC 6750 §2.1).

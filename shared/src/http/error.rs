@@ -8,7 +8,7 @@
 //! | `invalid_scope`, `unsupported_grant_type` | 400 | `fix_request` |
 //! | `invalid_credentials` | 401 | `reauthenticate` |
 //! | `invalid_token` | 401 | `reauthenticate` |
-//! | `access_denied` | 403 | `fix_request` |
+//! | `access_denied` | 403 | `fix_request`, `update_app` |
 //! | `too_many_requests` | 429 | `retry` |
 //! | `temporarily_unavailable` | 503 | `retry` |
 //! | `server_error` | 500 | `retry` |
@@ -22,6 +22,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 use super::reply::Reply;
+use crate::health::{Decision, Place};
 use crate::kms::KmsError;
 use crate::password::{BUSY_SECONDS, HashError};
 use crate::refresh::seal::Unopenable;
@@ -140,7 +141,7 @@ impl Code {
 
 /// What a function refuses with: OAuth's errors ([`Refusal`]), or problem documents where a function has those. The edge
 /// makes trouble of its own (a deadline, a panic) into it.
-pub trait Refuse: From<Refusal> {
+pub trait Refuse: From<Refusal> + Send {
     /// The code on the wire.
     fn code(&self) -> &'static str;
     /// Why, precisely, for the log alone.
@@ -162,6 +163,7 @@ pub struct Refusal {
     description: &'static str,
     retry_after: Option<u64>,
     challenge: Option<&'static str>,
+    action: ClientAction,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -182,7 +184,18 @@ impl Refusal {
             description: code.description(),
             retry_after: None,
             challenge: None,
+            action: code.action(),
             cause: None,
+        }
+    }
+
+    /// The client's version is blocked by its tenant.
+    pub fn outdated() -> Self {
+        let description = "This version of the app is no longer served.";
+        Self {
+            description,
+            action: ClientAction::UpdateApp,
+            ..Self::new(Code::AccessDenied, "blocked_version")
         }
     }
 
@@ -231,6 +244,15 @@ impl Refusal {
     }
 }
 
+/// What an outcome says of a token or a password, for the counters of validation health. Our own trouble decides nothing.
+pub fn decision(place: Place, refusal: Option<&Refusal>) -> Option<Decision> {
+    match refusal {
+        None => Some(Decision { place, reason: None }),
+        Some(refusal) if refusal.status.is_server_error() => None,
+        Some(refusal) => Some(Decision { place, reason: Some(refusal.reason) }),
+    }
+}
+
 impl Refuse for Refusal {
     fn code(&self) -> &'static str {
         self.code.text()
@@ -246,11 +268,8 @@ impl Refuse for Refusal {
     }
 
     fn reply(&self) -> Reply {
-        let wire = Wire {
-            error: self.code.text(),
-            error_description: self.description,
-            client_action: self.code.action(),
-        };
+        let wire =
+            Wire { error: self.code.text(), error_description: self.description, client_action: self.action };
         let mut reply = Reply::json(self.status, &wire);
         if let Some(seconds) = self.retry_after {
             reply = reply.header(RETRY_AFTER, seconds.to_string());

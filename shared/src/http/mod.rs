@@ -11,5 +11,5 @@ pub mod serve;
 pub mod signed_in;
 
 pub use call::Call;
-pub use error::{ClientAction, Code, Refusal, Refuse};
+pub use error::{ClientAction, Code, Refusal, Refuse, decision};
 pub use reply::Reply;

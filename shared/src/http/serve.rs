@@ -11,26 +11,33 @@ use lambda_http::{Body, Request, Response};
 use super::call::Call;
 use super::error::{Refusal, Refuse};
 use super::reply::Reply;
+use crate::app::App;
 use crate::clock;
+use crate::ending;
 use crate::telemetry::{self, Ending, Note};
 
 /// Answers one event: `handle` decides, and this keeps the deadline, catches a panic, writes the log line and allows the
 /// browser page that the handler found entitled to read the answer.
 async fn answer<C: Sync, E: Refuse>(
+    app: &App,
     request: Request,
-    deadline: Duration,
     context: &C,
     handle: Handler<C, E>,
 ) -> Response<Body> {
     let call = Call::new(request, clock::now());
+    let deadline = Duration::from_secs(app.config.request_deadline_seconds);
     let mut note = Note {
         tenant: call.tenant().map(|tenant| tenant.to_string()),
         client_version: call.client_version(),
         ..Note::default()
     };
-    let handled =
-        tokio::time::timeout(deadline, AssertUnwindSafe(handle(context, &call, &mut note)).catch_unwind())
-            .await;
+    let handling = AssertUnwindSafe(handle(context, &call, &mut note)).catch_unwind();
+    // Counts of earlier requests are written beside this one's work.
+    let flushing = Box::pin(app.recorder.flush_if_due(&app.store, call.now));
+    let (handled, ()) = tokio::join!(tokio::time::timeout(deadline, handling), flushing);
+    if let (Some(tenant), Some(decision)) = (&note.served, note.decided) {
+        app.recorder.count(tenant, note.client_version.as_deref(), decision, call.now);
+    }
     let outcome = match handled {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_panic)) => Err(Refusal::server_error("panic", "the handler panicked").into()),
@@ -77,18 +84,18 @@ pub type Handled<'a, E = Refusal> = Pin<Box<dyn Future<Output = Result<Reply, E>
 /// A function's handler, over what the function was built of.
 pub type Handler<C, E = Refusal> = for<'a> fn(&'a C, &'a Call, &'a mut Note) -> Handled<'a, E>;
 
-/// Runs a function until Lambda ends it. `deadline_seconds` is the greatest time one request may take.
+/// Runs a function until Lambda ends it.
 ///
 /// # Errors
 /// When the Runtime API is gone.
 pub async fn run<C: Sync, E: Refuse>(
+    app: &App,
     context: &C,
-    deadline_seconds: u64,
     handle: Handler<C, E>,
 ) -> Result<(), lambda_http::Error> {
-    let deadline = Duration::from_secs(deadline_seconds);
+    ending::flush_at_the_end(app).await;
     lambda_http::run(lambda_http::service_fn(async |request: Request| {
-        Ok::<_, std::convert::Infallible>(answer(request, deadline, context, handle).await)
+        Ok::<_, std::convert::Infallible>(answer(app, request, context, handle).await)
     }))
     .await
 }

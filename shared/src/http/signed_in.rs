@@ -2,8 +2,9 @@
 //! once, and so is one of a user who was disabled or of a tenant that was suspended.
 
 use super::call::{Call, invalid_token};
-use super::error::Refusal;
+use super::error::{Refusal, decision};
 use crate::app::App;
+use crate::health::Place;
 use crate::refresh::Family;
 use crate::store::{TenantStore, Wanted};
 use crate::telemetry::Note;
@@ -50,10 +51,12 @@ pub async fn signed_in(
     audience: Audience,
     note: &mut Note,
 ) -> Result<SignedIn, Refusal> {
-    match read_signed_in(app, call, audience, note).await {
+    let outcome = match read_signed_in(app, call, audience, note).await {
         Err(refusal) if refusal.reason == EPOCH => read_signed_in(app, call, audience, note).await,
         outcome => outcome,
-    }
+    };
+    note.decided = decision(Place::Verify, outcome.as_ref().err());
+    outcome
 }
 
 async fn read_signed_in(
@@ -69,6 +72,7 @@ async fn read_signed_in(
         Wanted { user: Some(subject.sub), family: Some((subject.sub, subject.sid)), ..Wanted::default() };
     let entered = app.store.enter(&id, wanted).await?.filter(|entered| entered.tenant.is_active());
     let entered = entered.ok_or_else(|| invalid_token("tenant"))?;
+    note.served = Some(id.clone());
     let own = issuer(&app.config.public_url, &id);
     let audience = match audience {
         Audience::Own => own.clone(),

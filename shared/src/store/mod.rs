@@ -6,8 +6,9 @@
 
 mod call;
 mod directory;
-mod families;
 mod answers;
+mod families;
+mod health;
 mod item;
 mod keys;
 mod listing;

@@ -12,6 +12,8 @@
 //! | `T#<t>#U#<uid>` | `F#<family>` | family |
 //! | `T#<t>#R#<bucket>` | `<ms>#<random>` | revocation |
 //! | `T#<t>#A#<day>` | `<ms>#<random>` | audit event |
+//! | `T#<t>` | `VERSIONS` | known client versions |
+//! | `T#<t>#H#<day>` | `<hour>#<client version>` | validation counts |
 //! | `T#<t>#X#L#<login>` | `A#<window>`, `D#<device>#<window>`, `K#<device>` | login counters, known device |
 //! | `T#<t>#X#A#<address>` | `<window>` | login counter |
 //! | `T#<t>#X#S` | `<second>` | signatures asked of KMS |
@@ -109,6 +111,20 @@ pub fn listed(tenant: &TenantId, login: &LoginId) -> Key {
 
 pub fn listed_at(tenant: &TenantId, shard: u8, login: &str) -> Key {
     Key::new(format!("T#{tenant}#N#{shard}"), login)
+}
+
+pub fn versions(tenant: &TenantId) -> Key {
+    Key::new(format!("T#{tenant}"), "VERSIONS")
+}
+
+/// The partition of a day's validation counts.
+pub fn health_day(tenant: &TenantId, day: u64) -> String {
+    format!("T#{tenant}#H#{day}")
+}
+
+/// `hour` is in hours since the epoch.
+pub fn health(tenant: &TenantId, hour: u64, version: &str) -> Key {
+    Key::new(health_day(tenant, hour / 24), format!("{:02}#{version}", hour % 24))
 }
 
 pub fn signatures(tenant: &TenantId, at: Timestamp) -> Key {
@@ -216,6 +232,8 @@ mod tests {
             tenant(&acme),
             client(&acme, &"app".parse().unwrap()),
             wrapped(&acme, &"A".repeat(43).parse().unwrap()),
+            versions(&acme),
+            health(&acme, 500_000, "shop/1"),
             listed(&acme, &login_id),
             signatures(&acme, now),
             answer(&acme, &device),

@@ -7,6 +7,7 @@ use super::{Store, StoreError, TenantStore, item};
 use crate::audit::AuditEvent;
 use crate::bytes::Bytes;
 use crate::client::Client;
+use crate::health::versions::Versions;
 use crate::id::{ClientId, FamilyId, Kid, LoginId, TenantId, UserId};
 use crate::refresh::Family;
 use crate::tenant::Tenant;
@@ -25,6 +26,8 @@ pub struct Wanted<'a> {
     pub user: Option<UserId>,
     /// A family of a user.
     pub family: Option<(UserId, FamilyId)>,
+    /// The known client versions.
+    pub versions: bool,
 }
 
 /// A tenant and what was found of what was wanted.
@@ -44,6 +47,8 @@ pub struct Entered {
     pub user: Option<User>,
     /// The family.
     pub family: Option<Family>,
+    /// The known client versions.
+    pub versions: Option<Versions>,
 }
 
 /// A device that a user signed in from.
@@ -87,12 +92,20 @@ impl Store {
         let device = wanted.device.map(|(login, device)| schema::known_device(tenant, login, device));
         let user = wanted.user.map(|id| schema::user(tenant, id));
         let family = wanted.family.map(|(user, id)| schema::family(tenant, user, id));
-        let keys: Vec<Key> =
-            [Some(&key), client.as_ref(), login.as_ref(), device.as_ref(), user.as_ref(), family.as_ref()]
-                .into_iter()
-                .flatten()
-                .cloned()
-                .collect();
+        let versions = wanted.versions.then(|| schema::versions(tenant));
+        let keys: Vec<Key> = [
+            Some(&key),
+            client.as_ref(),
+            login.as_ref(),
+            device.as_ref(),
+            user.as_ref(),
+            family.as_ref(),
+            versions.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
         let store = self.of_tenant(tenant);
         let mut items = store.read(&keys).await?;
         let mut take = |key: Option<&Key>| -> Option<Item> {
@@ -114,6 +127,7 @@ impl Store {
             device: take(device.as_ref()).map(|found| item::read("device", found)).transpose()?,
             user: take(user.as_ref()).map(|found| item::read("user", found)).transpose()?,
             family: take(family.as_ref()).map(|found| item::read("family", found)).transpose()?,
+            versions: take(versions.as_ref()).map(|found| item::read("versions", found)).transpose()?,
         }))
     }
 
