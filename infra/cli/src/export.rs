@@ -3,7 +3,6 @@
 //! Page by page, with a checkpoint beside the file: after an interruption the same command goes on behind the last page
 //! that is whole. The file holds password hashes and is its owner's alone.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -50,7 +49,8 @@ pub async fn run(service: &Service<'_>, format: Format, arguments: &Arguments) -
     let path = &arguments.file;
     let place = files::beside(path, ".checkpoint");
     let mut done = load(&place, arguments, service.issuer.as_str())?;
-    let mut file = open(path, arguments, &done)?;
+    save(&place, &done)?;
+    let mut file = files::resume(path, done.bytes)?;
     if done.bytes > 0 {
         output::note(&format!("going on behind {} users", done.users));
     }
@@ -70,8 +70,7 @@ pub async fn run(service: &Service<'_>, format: Format, arguments: &Arguments) -
         if done.cursor.is_none() {
             break;
         }
-        let text = serde_json::to_vec(&done).map_err(|error| Failure::Other(error.to_string()))?;
-        files::replace(&place, &text)?;
+        save(&place, &done)?;
     }
     bar.finish_and_clear();
     files::remove(&place)?;
@@ -82,24 +81,29 @@ pub async fn run(service: &Service<'_>, format: Format, arguments: &Arguments) -
     Ok(())
 }
 
+/// The checkpoint of an earlier run, or the beginning. A file that is whole, or somebody else's, is not written over.
 fn load(place: &Path, arguments: &Arguments, issuer: &str) -> Result<Checkpoint, Failure> {
     let for_import = arguments.for_import;
     let beginning = Checkpoint { issuer: issuer.to_owned(), for_import, cursor: None, bytes: 0, users: 0 };
-    let found = if arguments.restart { None } else { files::read(place)? };
-    let Some(text) = found else { return Ok(beginning) };
+    if arguments.restart {
+        return Ok(beginning);
+    }
+    let Some(text) = files::read(place)? else {
+        if arguments.file.exists() {
+            let shown = arguments.file.display();
+            return Err(Failure::Conflict(format!("{shown} exists; --restart writes it anew")));
+        }
+        return Ok(beginning);
+    };
     let found = serde_json::from_slice::<Checkpoint>(&text).ok();
     found.filter(|found| found.issuer == issuer && found.for_import == for_import).ok_or_else(|| {
         Failure::Usage(format!("{} is of another export; --restart begins anew", place.display()))
     })
 }
 
-/// The file behind what is done. One that is whole, or somebody else's, is not written over.
-fn open(path: &Path, arguments: &Arguments, done: &Checkpoint) -> Result<File, Failure> {
-    if done.bytes == 0 && !arguments.restart && path.exists() && !files::beside(path, ".checkpoint").exists()
-    {
-        return Err(Failure::Conflict(format!("{} exists; --restart writes it anew", path.display())));
-    }
-    files::resume(path, done.bytes)
+fn save(place: &Path, done: &Checkpoint) -> Result<(), Failure> {
+    let text = serde_json::to_vec(done).map_err(|error| Failure::Other(error.to_string()))?;
+    files::replace(place, &text)
 }
 
 fn line(user: &Value, for_import: bool) -> String {

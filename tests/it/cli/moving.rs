@@ -10,7 +10,7 @@ use leasehold_tests::tenant::{Session, Tenant};
 use serde_json::{Value, json};
 
 use super::session::sign_in;
-use crate::support::eventually;
+use crate::support::{eventually, seconds};
 
 /// github.com/firebase/scrypt, README.md: the parameters of a project, and a user with the password "user1password".
 const HASH_CONFIG: &str = "hash_config {
@@ -213,6 +213,34 @@ async fn an_export_is_its_owners_alone_and_fits_another_tenant() {
 }
 
 #[tokio::test]
+async fn an_interrupted_export_goes_on_without_doubles() {
+    const USERS: usize = 2000;
+    let (cli, _) = signed_in().await;
+    let file = write_users(&cli, USERS);
+    cli.run(&["users", "import", &file]).expect(0);
+    let checkpoint = cli.home().join("all.ndjson.checkpoint");
+    let mut running = cli.start(&["users", "export", "all.ndjson"]);
+    let users = || serde_json::from_slice::<Value>(&fs::read(&checkpoint).ok()?).ok()?["users"].as_u64();
+    eventually("a page is done", seconds(60), || std::future::ready(users().is_some_and(|users| users > 0)))
+        .await;
+    running.kill().expect("it runs");
+    running.wait().expect("it ends");
+    let done = users().expect("a checkpoint");
+    // As if it had been killed between the page and the checkpoint.
+    let path = cli.home().join("all.ndjson");
+    let more = fs::read_to_string(&path).expect("a file") + "{\"username\":\"half a li";
+    fs::write(&path, more).expect("a file");
+    let ran = cli.run(&["users", "export", "all.ndjson"]).expect(0);
+    assert!(ran.err.contains(&format!("going on behind {done} users")), "{ran}");
+    let text = fs::read_to_string(&path).expect("an export");
+    let users = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a whole line"));
+    let names: Vec<_> = users.map(|user| user["username"].to_string()).collect();
+    let distinct: BTreeSet<_> = names.iter().collect();
+    assert_eq!((names.len(), distinct.len()), (USERS + 2, USERS + 2), "each user is there once");
+    assert!(!checkpoint.exists());
+}
+
+#[tokio::test]
 async fn what_can_not_be_read_is_said_before_anything_is_sent() {
     let (cli, _) = signed_in().await;
     cli.run(&["users", "import", "not-there.ndjson"]).expect(2);
@@ -221,4 +249,5 @@ async fn what_can_not_be_read_is_said_before_anything_is_sent() {
     fs::write(cli.home().join("bad.txt"), "algorithm: BCRYPT").expect("a file");
     cli.run(&["users", "import", "users.json", "--from", "firebase", "--hash-config", "hash.txt"]).expect(2);
     cli.run(&["users", "import", "users.json", "--from", "firebase", "--hash-config", "bad.txt"]).expect(2);
+    cli.run(&["users", "import", "users.json", "--hash-config", "hash.txt"]).expect(2);
 }

@@ -74,7 +74,8 @@ pub async fn run(service: &Service<'_>, format: Format, arguments: &Arguments) -
         Some(config) if from == From::Firebase => {
             Some(firebase::Parameters::read(config, arguments.uid_claim.as_deref())?)
         }
-        _ => None,
+        Some(_) => return Err(Failure::Usage("--hash-config goes with --from firebase".to_owned())),
+        None => None,
     };
     let input = Input::of(&path, service.issuer.as_str())?;
     if arguments.restart {
