@@ -3,6 +3,7 @@
 mod admin;
 mod agreement;
 mod aws_calls;
+mod cli;
 mod cors;
 mod crash;
 mod dead_port;

@@ -5,6 +5,7 @@
 //! from the wire. Every test makes its own tenants on a stack shared by the whole process, since tenancy is the
 //! isolation; tests that spoil calls, move the clock or restart things start a stack of their own.
 
+pub mod cli;
 pub mod clock;
 pub mod http;
 pub mod process;

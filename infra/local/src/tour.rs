@@ -37,5 +37,12 @@ pub fn print(seed: &Seed, data: &Path) {
         );
         say!("  curl -s $ISS/.well-known/jwks.json");
         say!("  curl -s -i $ISS/revoke -d client_id={} -d token=lhr_…\n", tenant.client_id);
+        let beside = std::env::current_exe().ok().map(|own| own.with_file_name("leasehold"));
+        if let (Some(command), Some(name)) = (beside.filter(|path| path.exists()), seed.tenants.keys().next())
+        {
+            say!("As operator, and as admin of {name}:\n");
+            say!("  alias leasehold='{} --local={}'", command.display(), data.display());
+            say!("  leasehold tenant list; leasehold login --as {name}; leasehold keys list\n");
+        }
     }
 }
