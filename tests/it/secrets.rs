@@ -17,6 +17,7 @@ use crate::support::{report, together};
 
 const NEW_PASSWORD: &str = "copper-Nebula 9 ticket";
 const MISTYPED: &str = "tidal-Lantern 7 quarz!";
+const INVITED: &str = "invited";
 const DEVICE: &str = "adas-phone-7d1e55a0c3";
 
 /// Everything that happens to tokens and passwords, and every secret that was about.
@@ -52,6 +53,7 @@ async fn live_a_little(tenant: &Tenant) -> Vec<(String, Vec<u8>)> {
     let live = Session::from_reply(&tenant.login_as(USER, NEW_PASSWORD).await.expect(200));
     let live = tenant.rotate(&live.refresh).await;
     sessions.extend([revoked, backend, last, live]);
+    let shown = administer(tenant).await;
 
     let mut secrets = vec![
         ("the password".to_owned(), PASSWORD.as_bytes().to_vec()),
@@ -60,6 +62,7 @@ async fn live_a_little(tenant: &Tenant) -> Vec<(String, Vec<u8>)> {
         ("the admin's password".to_owned(), ADMIN_PASSWORD.as_bytes().to_vec()),
         ("the client's secret".to_owned(), tenant.secret.clone().into_bytes()),
     ];
+    secrets.extend(shown.into_iter().map(|(what, text)| (what.to_owned(), text.into_bytes()[4..].to_vec())));
     for (n, session) in sessions.iter().enumerate() {
         let token = session.token();
         secrets.push((format!("refresh token {n}"), session.refresh.as_bytes()[4..].to_vec()));
@@ -79,6 +82,26 @@ async fn live_a_little(tenant: &Tenant) -> Vec<(String, Vec<u8>)> {
         secrets.push((format!("proof {n}, base64"), STANDARD.encode(token.proof).as_bytes()[..21].to_vec()));
     }
     secrets
+}
+
+/// An admin's day: every secret that is shown once.
+async fn administer(tenant: &Tenant) -> Vec<(&'static str, String)> {
+    let admin = tenant.admin().await;
+    let key = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d";
+    let keyed = |path: &str, body: Value| admin.call("POST", path).header("idempotency-key", key).json(&body);
+    let invited = admin.send(keyed("/users", json!({"username": INVITED}))).await.expect(201);
+    let client = json!({"client_id": "till", "type": "confidential"});
+    let client = admin.send(keyed("/clients", client)).await.expect(201);
+    let renewed = admin.post("/clients/till/secret", &json!({})).await.expect(200);
+    admin.post("/keys/rotate", &json!({"force": true, "custody": "wrapped"})).await.expect(200);
+    admin.get("/users?limit=1").await.expect(200);
+    vec![
+        ("a one-time code", invited.string("code")),
+        ("a new client's secret", client.string("client_secret")),
+        ("a renewed secret", renewed.string("client_secret")),
+        ("an admin's refresh token", admin.session.refresh.clone()),
+        ("an Idempotency-Key", key.to_owned()),
+    ]
 }
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -180,15 +203,19 @@ async fn redeem(tenant: &Tenant, value: &str) -> Vec<String> {
         }
         Call::post(tenant.url("/login")).json(&body)
     };
-    let code =
-        json!({"client_id": APP, "username": USER, "code": value, "new_password": "anything-Else 4 today"});
+    let code = |value: &str| {
+        let body = json!({"client_id": APP, "username": INVITED, "code": value, "new_password": "anything-Else 4 today"});
+        Call::post(tenant.url("/password")).json(&body)
+    };
     let attempts = [
         ("a refresh token", tenant.refresh_call(value)),
         ("a refresh token", tenant.refresh_call(&prefixed)),
         ("the user's password", login(APP, None, USER, value)),
         ("the admin's password", login(APP, None, ADMIN, value)),
         ("a client's secret", login(BACKEND, Some(value), USER, NEW_PASSWORD)),
-        ("a one-time code", Call::post(tenant.url("/password")).json(&code)),
+        ("a client's secret", login(BACKEND, Some(&format!("lhs_{value}")), USER, NEW_PASSWORD)),
+        ("a one-time code", code(value)),
+        ("a one-time code", code(&format!("lhc_{value}"))),
         (
             "an access token",
             Call::get(tenant.url("/sessions"))
@@ -220,7 +247,7 @@ async fn nothing_in_a_dump_of_the_table_redeems_anything() {
     }
     let candidates: Vec<String> = candidates.into_iter().collect();
     let counts = (candidates.len(), items.len());
-    report(&[format!("{} forms of the values of {} items tried as seven credentials", counts.0, counts.1)]);
+    report(&[format!("{} forms of the values of {} items tried as nine credentials", counts.0, counts.1)]);
     assert!(candidates.len() > 50, "the dump is there");
     let redeemed = together(candidates.len().min(6), |lane| {
         let (tenant, candidates) = (tenant.clone(), candidates.clone());

@@ -45,7 +45,7 @@ impl Default for Setup {
         let cheap = [
             ("ARGON2_MEMORY_KIB", "256"),
             ("ARGON2_ITERATIONS", "1"),
-            ("LOGIN_ACCOUNT_LIMIT", "1000"),
+            ("LOGIN_ACCOUNT_LIMIT", "100000"),
             ("LOGIN_ADDRESS_LIMIT", "100000"),
             // Calls to AWS are counted by some tests; those of the health counters have their own.
             ("HEALTH_FLUSH_SECONDS", "86400"),

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_needs_both_passwords() {
+    fn a_change_needs_the_old_password_or_a_code_and_the_new_one() {
         let read = |body: &Value| PasswordRequest::read(&json_call(&body.to_string()));
         let request = read(&with("new_password", json!(" new words "))).unwrap();
         assert_eq!(request.new_password.expose(), " new words ");
@@ -274,9 +274,18 @@ mod tests {
         for (body, why) in [
             (with("new_password", Value::Null), "no new one"),
             (with("new_password", json!("x".repeat(1025))), "too long a new one"),
-            (json!({"client_id": "shop", "username": "ada", "code": "c", "new_password": "n"}), "no old one"),
+            (
+                json!({"client_id": "shop", "username": "ada", "new_password": "n"}),
+                "neither an old one nor a code",
+            ),
+            (
+                json!({"client_id": "shop", "username": "ada", "password": "p", "code": "c", "new_password": "n"}),
+                "both",
+            ),
         ] {
             assert_eq!(read(&body).unwrap_err().code, Code::InvalidRequest, "{why}");
         }
+        let code = json!({"client_id": "shop", "username": "ada", "code": "lhc_1", "new_password": "n"});
+        assert!(matches!(read(&code).unwrap().claimed.proof, Proof::Code(code) if code.expose() == "lhc_1"));
     }
 }
