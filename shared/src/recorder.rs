@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How many tenants are flushed at once.
 const AT_ONCE: usize = 8;
 
+/// How often learning is tried again because another process was first.
+const LEARNING_ATTEMPTS: usize = 5;
+
 /// How many logins with their versions are kept between two flushes.
 const MOST_LOGINS: usize = 200;
 
@@ -144,7 +147,7 @@ impl Recorder {
             }
         };
         let versions = entered.versions.unwrap_or_default();
-        let versions = learn(&entered.store, versions, heard, now).await;
+        let versions = learn(store, &entered.store, versions, &heard, now).await;
         let mut rows: BTreeMap<(u64, &str), Counts> = BTreeMap::new();
         for ((hour, version), counts) in counts {
             let row = rows.entry((*hour, versions.label(version, &entered.tenant.policy))).or_default();
@@ -184,26 +187,40 @@ impl Recorder {
     }
 }
 
-/// Learns the versions that users have signed in with. Trouble with that is forgotten: the next login teaches the same.
+/// Learns the versions that users have signed in with, and gives the list as it is then. Trouble with that is forgotten:
+/// the next login teaches the same.
 async fn learn(
-    store: &TenantStore,
+    store: &Store,
+    scope: &TenantStore,
     mut versions: Versions,
-    heard: Vec<(&str, UserId)>,
+    heard: &[(&str, UserId)],
     now: Timestamp,
 ) -> Versions {
-    let mut after = versions.clone();
-    for (version, user) in heard {
-        after = after.learn(version, user, now).unwrap_or(after);
-    }
-    if after == versions {
-        return versions;
-    }
-    after.version = versions.version + 1;
-    match store.commit_versions(&versions, &after).await {
-        Ok(true) => versions = after,
-        // Another process was first: what it learnt counts from the next flush on.
-        Ok(false) => {}
-        Err(error) => note(&error),
+    for _ in 0..LEARNING_ATTEMPTS {
+        let learnt = heard.iter().fold(versions.clone(), |known, (version, user)| {
+            known.learn(version, *user, now).unwrap_or(known)
+        });
+        if learnt == versions {
+            return versions;
+        }
+        let after = Versions { version: versions.version + 1, ..learnt };
+        match scope.commit_versions(&versions, &after).await {
+            Ok(true) => return after,
+            // Another process learnt something first: learn on top of that.
+            Ok(false) => {}
+            Err(error) => {
+                note(&error);
+                return versions;
+            }
+        }
+        let wanted = Wanted { versions: true, ..Wanted::default() };
+        match store.enter(scope.tenant(), wanted).await {
+            Ok(entered) => versions = entered.and_then(|entered| entered.versions).unwrap_or_default(),
+            Err(error) => {
+                note(&error);
+                return versions;
+            }
+        }
     }
     versions
 }
