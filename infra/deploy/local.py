@@ -1,4 +1,4 @@
-"""Deploys the stack to an AWS on this machine, as `deploy` deploys it to the real one, tests it there and removes it again:
+"""Deploys the stack to an AWS on this machine as `deploy` deploys it to the real one, tests it there, removes it again:
 local.py [plain | enforced]…
 
 plain     nothing is refused; the tests of the running stack go over its HTTP API
@@ -23,6 +23,7 @@ from emulator import Emulator, Invoker, scratch
 from main import parameters, run_smoke
 from operator_function import Operator
 from package import Bucket
+from refused import Refusals
 from say import Stop, say, step, stop
 from stack import Stack, show
 from stages import Stage
@@ -116,6 +117,10 @@ def run(mode, archives):
         account, stack = deployed(emulator, stage, archives)
         if run_smoke(Operator(account, stage), stack):
             stop("The smoke test fails.")
+        if enforced:
+            step("What IAM refuses")
+            if Refusals(account, stage).run():
+                stop("IAM lets something through that it must not, or refuses what a function needs.")
         step("The tests of the running stack, against the deployed one")
         run_tests(account, stage, stack, emulator.folder)
         step("Removing it")

@@ -122,6 +122,12 @@ pub fn log_level() -> tracing::Level {
     std::env::var("LOG_LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO)
 }
 
+/// `STAGE`, for what is written before or beside the settings; empty when it is absent.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn stage() -> String {
+    std::env::var("STAGE").unwrap_or_default()
+}
+
 impl Config {
     /// Reads the environment of the process.
     ///
