@@ -10,6 +10,7 @@ BINARIES=folder takes binaries that are built already.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,10 @@ from say import Stop, say, step, stop
 from stack import Stack, show
 from stages import Stage
 
-# Tests that can't run against a stack of another's.
+# Tests for which MiniStack is too unlike AWS.
 NOT_DEPLOYED = template.ROOT / "tests" / "not-deployed.txt"
+# How a test says that it can't use this stack: it moves its clock, kills its processes, stands between it and AWS.
+OWN_STACK = "this test needs a stack of its own"
 
 
 def binaries(architecture):
@@ -69,11 +72,27 @@ def run_tests(account, stage, stack, folder):
         ran = subprocess.run(
             ["cargo", "test", "--package", "leasehold-tests", "--test", "it", "--", *skipped],
             cwd=template.ROOT,
-            env={**os.environ, "STACK": str(file)},
+            env={**os.environ, "STACK": str(file), "RUST_BACKTRACE": "0"},
+            stdout=subprocess.PIPE,
+            text=True,
             check=False,
         )
-    if ran.returncode:
-        stop("The tests of the running stack fail against the deployed one.")
+    judge(ran)
+
+
+def judge(ran):
+    """Tells tests that fail from those that only say that they can't run here."""
+    passed = re.findall(r"^test (\S+) \.\.\. ok$", ran.stdout, re.MULTILINE)
+    parts = re.split(r"^---- (\S+) stdout ----$", ran.stdout, flags=re.MULTILINE)
+    said = dict(zip(parts[1::2], parts[2::2], strict=True))
+    left_out = [name for name, text in said.items() if OWN_STACK in text]
+    failed = {name: text for name, text in said.items() if name not in left_out}
+    for name, text in failed.items():
+        say(f"\n---- {name}\n{text.strip()[:3000]}")
+    say(f"left out, since they need a stack of their own: {len(left_out)}")
+    say(f"{len(passed)} passed, {len(failed)} failed")
+    if failed or not passed:
+        stop(f"The tests of the running stack fail against the deployed one.\n{ran.stdout[-300:]}")
 
 
 def leftovers(account):
