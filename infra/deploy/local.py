@@ -11,13 +11,16 @@ BINARIES=folder takes binaries that are built already.
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import build
 import package
 import remove
+import smoke
 import template
 from aws import connect
 from emulator import Emulator, Invoker, scratch
@@ -95,6 +98,26 @@ def judge(ran):
         stop(f"The tests of the running stack fail against the deployed one.\n{ran.stdout[-300:]}")
 
 
+def isolation_cost(account, stage, stack):
+    """The first request for a tenant, which opens its session, beside those that follow."""
+    operator, first, further = Operator(account, stage), [], []
+    for number in range(11):
+        made = operator.must(
+            "tenant.create",
+            tenant=f"cost-{number}",
+            algorithm="ES256",
+            admin={"username": "a@cost.invalid", "password": smoke.password()},
+        )
+        url = f"{stack.outputs()['PublicUrl']}/t/{made['tenant']}/.well-known/jwks.json"
+        for times in (first, further):
+            began = time.monotonic()
+            if smoke.call(url).status != 200:
+                stop(f"{url} does not answer.")
+            times.append((time.monotonic() - began) * 1000)
+    once, ever = statistics.median(first), statistics.median(further)
+    say(f"  first request for a tenant {once:.1f} ms, further ones {ever:.1f} ms")
+
+
 def leftovers(account):
     """What an account still holds that a stage had."""
     found = []
@@ -140,6 +163,8 @@ def run(mode, archives):
             step("What IAM refuses")
             if Refusals(account, stage).run():
                 stop("IAM lets something through that it must not, or refuses what a function needs.")
+            step("What isolation costs")
+            isolation_cost(account, stage, stack)
         step("The tests of the running stack, against the deployed one")
         run_tests(account, stage, stack, emulator.folder)
         step("Removing it")

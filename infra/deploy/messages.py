@@ -15,6 +15,7 @@ from emulator import Emulator
 from say import say
 
 MAIN = Path(__file__).resolve().parent / "main.py"
+OPERATIONS = MAIN.parents[2] / "shared" / "docs" / "operations.md"
 REGION = "eu-central-1"
 STACK = "leasehold-dev"
 # Fails when it is made: the emulator knows no alarms on metric math.
@@ -78,6 +79,8 @@ class Messages:
             "no AWS in reach", "plan", {"STAGE": "dev", **KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "can't"
         )
         self.expect("no number", "cost", {"USERS": "many"}, "USERS=many is no number")
+        shown = OPERATIONS.read_text().split("```text\n")[1].split("\n```")[0].splitlines()
+        self.expect("the costs that operations.md shows", "cost", {}, *shown, code=0)
 
     def with_aws(self, emulator):
         here = {"STAGE": "dev", **emulator.environment()}
