@@ -18,18 +18,17 @@ import time
 from pathlib import Path
 
 import build
-import package
 import remove
 import smoke
 import template
 from aws import connect
 from emulator import Emulator, Invoker, scratch
-from main import parameters, run_smoke
+from main import carry_out, propose, release_of, rollback, run_smoke
 from operator_function import Operator
 from package import Bucket
 from refused import Refusals
 from say import Stop, say, step, stop
-from stack import Stack, show
+from stack import Stack
 from stages import Stage
 
 # Tests for which MiniStack is too unlike AWS.
@@ -45,22 +44,41 @@ def binaries(architecture):
 
 
 def deployed(emulator, stage, archives):
-    """Deploys the packed functions; account and stack."""
+    """Deploys the packed functions as `deploy` does; account and stack."""
     account = connect(stage)
-    bucket = Bucket(account, stage)
-    bucket.ensure()
-    expanded, changed = emulator.adapt(template.expand(template.load(), package.send(bucket, archives)))
-    for change in changed:
-        say(f"  for the emulator: {change}")
-    stack = Stack(account, stage)
+    stack, bucket = Stack(account, stage), Bucket(account, stage)
     stack.check_ready()
-    url = bucket.url(package.send_template(bucket, expanded))
-    change_set, changes = stack.propose(url, parameters(expanded, stage))
-    show(changes)
-    stack.execute(change_set)
-    if stack.propose(url, parameters(expanded, stage)) is not None:
+    bucket.ensure()
+
+    def adapted(expanded):
+        expanded, changed = emulator.adapt(expanded)
+        for change in changed:
+            say(f"  for the emulator: {change}")
+        return expanded
+
+    release = release_of(bucket, stage, archives, adapted)
+    carry_out(stack, bucket, release, propose(stack, bucket, release), "")
+    step("The same once more")
+    if propose(stack, bucket, release) is not None:
         stop("A second deploy of the same would change something.")
     return account, stack
+
+
+def there_and_back(account, stage, stack):
+    """A release with another setting, and the rollback from it."""
+    bucket = Bucket(account, stage)
+    (name,) = bucket.keys("releases/")
+    release = bucket.read(name)
+    before = stack.parameters()
+    changed = {**release, "parameters": {**release["parameters"], "LogRetentionDays": "7"}}
+    # Releases are named by the second.
+    time.sleep(1)
+    carry_out(stack, bucket, changed, propose(stack, bucket, changed), "")
+    if stack.parameters()["LogRetentionDays"] != "7":
+        stop("A changed parameter was not deployed.")
+    rollback(stage)
+    if stack.parameters() != before:
+        stop("The rollback did not lead back.")
 
 
 def run_tests(account, stage, stack, folder):
@@ -73,7 +91,8 @@ def run_tests(account, stage, stack, folder):
         names = [line.split()[0] for line in lines if line and not line.startswith("#")]
         skipped = [part for name in names for part in ("--skip", name)]
         ran = subprocess.run(
-            ["cargo", "test", "--package", "leasehold-tests", "--test", "it", "--", *skipped],
+            # The whole workspace, so that nothing is compiled anew with other features.
+            ["cargo", "test", "--workspace", "--test", "it", "--", *skipped],
             cwd=template.ROOT,
             env={**os.environ, "STACK": str(file), "RUST_BACKTRACE": "0"},
             stdout=subprocess.PIPE,
@@ -154,11 +173,14 @@ def run(mode, archives):
     )
     step(f"MiniStack, {mode}")
     with Emulator(enforced) as emulator:
-        os.environ.update(emulator.environment())
+        os.environ.update({**emulator.environment(), "YES": "1"})
         before = leftovers(connect(stage))
         account, stack = deployed(emulator, stage, archives)
         if run_smoke(Operator(account, stage), stack):
             stop("The smoke test fails.")
+        if not enforced:
+            step("Another release, and back")
+            there_and_back(account, stage, stack)
         if enforced:
             step("What IAM refuses")
             if Refusals(account, stage).run():
