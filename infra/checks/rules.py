@@ -119,15 +119,16 @@ def watching(template):
     watched = set()
     for name, alarm in resolve.resources("AWS::CloudWatch::Alarm"):
         p = alarm["Properties"]
-        dimensions = {dimension["Name"] for dimension in p.get("Dimensions", [])}
-        if not known_metric(p.get("Namespace"), p.get("MetricName"), dimensions):
-            wrong.append(f"{name}: nobody emits {p.get('Namespace')} {p.get('MetricName')} by {sorted(dimensions)}")
+        for namespace, metric, dimensions in alarm_metrics(p):
+            if not known_metric(namespace, metric, {name for name, _ in dimensions}):
+                names = sorted(name for name, _ in dimensions)
+                wrong.append(f"{name}: nobody emits {namespace} {metric} by {names}")
+            watched |= {(metric, value) for _, value in dimensions}
         runbook = re.search(r"shared/docs/operations\.md#([\w-]+)", p.get("AlarmDescription", ""))
         if not runbook or runbook[1] not in sections:
             wrong.append(f"{name}: names no section of the operations page")
         if not p.get("AlarmActions"):
             wrong.append(f"{name}: tells nobody")
-        watched |= {(p.get("MetricName"), dimension["Value"]) for dimension in p.get("Dimensions", [])}
     for name, _ in resolve.resources("AWS::Lambda::Function"):
         if ("Errors", f"${{{name}}}") not in watched:
             wrong.append(f"{name}: no alarm on its errors")
@@ -148,6 +149,14 @@ def watching(template):
             if f"${{{function}}}" not in text
         ]
     return wrong
+
+
+def alarm_metrics(properties):
+    """What an alarm looks at: one metric, or those of an expression, with dimensions as name and value."""
+    stats = [query["MetricStat"]["Metric"] for query in properties.get("Metrics", []) if "MetricStat" in query]
+    for metric in stats or [properties]:
+        dimensions = [(dimension["Name"], dimension["Value"]) for dimension in metric.get("Dimensions", [])]
+        yield metric.get("Namespace"), metric.get("MetricName"), dimensions
 
 
 def queries(body):

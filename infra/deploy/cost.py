@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import template
 from say import say, stop
 
 # US dollars, region us-east-1, without the free tier and without taxes. None of these was looked up in an account.
@@ -47,8 +48,6 @@ ROUTES = {
 # Function line, Lambda's own lines, access log.
 LOG_BYTES = 1100
 FAMILY_BYTES = 1500
-ALARMS = 17
-METRICS = 6
 
 SETTINGS = {
     "USERS": ("100000", "users who are active in the month"),
@@ -105,8 +104,16 @@ def lines(v):
         yield "KMS signatures", f"{tokens / 1e6:.1f} million", tokens / 1e4 * SIGN_PER_10000[v["ALGORITHM"]]
     yield "KMS wrapping key", "1", KEY
     yield "CloudWatch logs", f"{requests * LOG_BYTES / 1e9:.1f} GB", requests * LOG_BYTES / 1e9 * LOG_GB
-    watching = ALARMS * ALARM + METRICS * METRIC + DASHBOARD
-    yield "CloudWatch alarms, metrics, dashboard", f"{ALARMS}, {METRICS}, 1", watching
+    alarms, metrics = watched()
+    watching = alarms * ALARM + metrics * METRIC + DASHBOARD
+    yield "CloudWatch alarms, metrics, dashboard", f"{alarms}, {metrics}, 1", watching
+
+
+def watched():
+    """How many alarms the template has, and metrics of our own."""
+    kinds = [resource["Type"] for resource in template.load()["Resources"].values()]
+    lines = (template.ROOT / "infra" / "metrics.txt").read_text().splitlines()
+    return kinds.count("AWS::CloudWatch::Alarm"), sum(1 for line in lines if line and not line.startswith("#"))
 
 
 def show(environment):

@@ -59,13 +59,17 @@ def prepared(stage):
     step("Sending what is new")
     bucket = Bucket(account, stage)
     bucket.ensure()
-    expanded = template.expand(template.load(), package.send(bucket, archives))
-    release = {
+    return account, stack, bucket, release_of(bucket, stage, archives)
+
+
+def release_of(bucket, stage, archives, adapt=lambda expanded: expanded):
+    """What is deployed, and what a rollback deploys again: template, code and parameters. `adapt` fits an emulator."""
+    expanded = adapt(template.expand(template.load(), package.send(bucket, archives)))
+    return {
         "template": package.send_template(bucket, expanded),
         "parameters": parameters(expanded, stage),
         "commit": commit(),
     }
-    return account, stack, bucket, release
 
 
 def parameters(expanded, stage):

@@ -83,7 +83,7 @@ class Stack:
         kind = "CREATE" if self.status() in NEW else "UPDATE"
         made = self.cloudformation.create_change_set(
             StackName=self.name,
-            ChangeSetName=f"deploy-{int(time.time())}",
+            ChangeSetName=f"deploy-{time.time_ns()}",
             ChangeSetType=kind,
             TemplateURL=template_url,
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())],

@@ -4,6 +4,7 @@ What is checked is what is deployed: SAM's transform runs here, pinned, and Clou
 """
 
 import copy
+import json
 import logging
 import os
 from pathlib import Path
@@ -122,6 +123,10 @@ class Resolver:
             value = self.value(own[name]) if name in own else self._ref(name)
             text = text.replace(f"${{{name}}}", str(value))
         return text
+
+
+def json_text(value):
+    return json.dumps(value, sort_keys=True)
 
 
 ABSENT = object()

@@ -34,6 +34,8 @@ pub struct Config {
     pub table: String,
     /// `PUBLIC_URL`: where clients reach the service, without a trailing slash; the start of every issuer.
     pub public_url: String,
+    /// `KEYS_URL`: where discovery points verifiers for key sets, such as a cache in front of them. Default `PUBLIC_URL`.
+    pub keys_url: String,
     /// `STAGE`: the deployment, as keys are tagged with it.
     pub stage: String,
     /// `REQUEST_DEADLINE_SECONDS`: after how long a request is given up with 503. Default 10.
@@ -122,6 +124,12 @@ pub fn log_level() -> tracing::Level {
     std::env::var("LOG_LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO)
 }
 
+/// `STAGE`, for what is written before or beside the settings; empty when it is absent.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn stage() -> String {
+    std::env::var("STAGE").unwrap_or_default()
+}
+
 impl Config {
     /// Reads the environment of the process.
     ///
@@ -151,7 +159,11 @@ impl Config {
         cost.check().map_err(|why| invalid("ARGON2_MEMORY_KIB", &why))?;
         Ok(Self {
             table: read.required("TABLE_NAME")?,
-            public_url: public_url(read.required("PUBLIC_URL")?)?,
+            public_url: public_url("PUBLIC_URL", read.required("PUBLIC_URL")?)?,
+            keys_url: match lookup("KEYS_URL").filter(|url| !url.is_empty()) {
+                None => read.required("PUBLIC_URL")?,
+                Some(url) => public_url("KEYS_URL", url)?,
+            },
             stage: read.required("STAGE")?,
             request_deadline_seconds: read.within("REQUEST_DEADLINE_SECONDS", 10, 1..=29)?,
             audit_retention_seconds: read.or("AUDIT_RETENTION_SECONDS", 400 * 86_400)?,
@@ -224,17 +236,17 @@ fn invalid(name: &'static str, why: &impl Display) -> ConfigError {
     ConfigError::Invalid { name, why: why.to_string() }
 }
 
-fn public_url(url: String) -> Result<String, ConfigError> {
+fn public_url(name: &'static str, url: String) -> Result<String, ConfigError> {
     let host = |rest: &str| {
         rest.split('/').next().and_then(|authority| authority.rsplit(':').next_back()).map(is_local_host)
     };
     let local = url.strip_prefix("http://").and_then(host).unwrap_or(false);
     if url.len() > 100 {
-        Err(invalid("PUBLIC_URL", &"longer than 100 characters"))
+        Err(invalid(name, &"longer than 100 characters"))
     } else if !(url.starts_with("https://") || local) {
-        Err(invalid("PUBLIC_URL", &"must be https, or http on this machine (RFC 8414 section 2)"))
+        Err(invalid(name, &"must be https, or http on this machine (RFC 8414 section 2)"))
     } else if url.ends_with('/') || url.contains(['?', '#', ' ']) {
-        Err(invalid("PUBLIC_URL", &"must have no trailing slash, query or fragment"))
+        Err(invalid(name, &"must have no trailing slash, query or fragment"))
     } else {
         Ok(url)
     }
@@ -312,6 +324,7 @@ mod tests {
             ("PUBLIC_URL", "http://localhost.evil.example"),
             ("PUBLIC_URL", "https://auth.example/"),
             ("PUBLIC_URL", "https://auth.example?x"),
+            ("KEYS_URL", "http://keys.example"),
             ("REQUEST_DEADLINE_SECONDS", "soon"),
             ("REQUEST_DEADLINE_SECONDS", "-1"),
             ("REQUEST_DEADLINE_SECONDS", "0"),
@@ -324,6 +337,22 @@ mod tests {
                 matches!(&refused, ConfigError::Invalid { name: found, .. } if *found == name),
                 "{refused}"
             );
+        }
+    }
+
+    #[test]
+    fn requests_are_held_to_their_tenant_where_there_is_a_role_for_it() {
+        assert_eq!(with("", "").unwrap().isolation, None);
+        assert_eq!(with("TENANT_ROLE", "").unwrap().isolation, None);
+        let isolation = with("TENANT_ROLE", "arn").unwrap().isolation.unwrap();
+        assert_eq!((isolation.session_seconds, isolation.sessions), (3600, 128));
+        for seconds in ["899", "3601"] {
+            let read = Config::from_lookup(&|wanted| match wanted {
+                "TENANT_ROLE" => Some("arn".to_owned()),
+                "TENANT_SESSION_SECONDS" => Some(seconds.to_owned()),
+                _ => GOOD.iter().find(|(known, _)| *known == wanted).map(|(_, value)| (*value).to_owned()),
+            });
+            assert!(read.is_err(), "{seconds}");
         }
     }
 

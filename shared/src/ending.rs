@@ -28,7 +28,7 @@ pub async fn flush_at_the_end(app: &App) {
             });
         }
         Ok(Err(_)) | Err(_) => {
-            tracing::debug!("the host has no extensions: counts of the last seconds end with it")
+            tracing::debug!("the host has no extensions: counts of the last seconds end with it");
         }
     }
     let Ok(mut ended) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {

@@ -42,6 +42,8 @@ pub mod issue;
 
 // Edge.
 #[cfg(feature = "aws")]
+pub mod metrics;
+#[cfg(feature = "aws")]
 pub mod telemetry;
 #[cfg(feature = "aws")]
 pub mod recorder;

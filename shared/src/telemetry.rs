@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::config::log_level;
 use crate::health::Decision;
 use crate::id::TenantId;
+use crate::metrics::Metric;
 
 /// Sets logging up for the process. `LOG_LEVEL` chooses what is shown, `info` by default.
 pub fn start() {
@@ -100,6 +101,9 @@ pub fn request(note: &Note, ending: Ending<'_>) {
                 "request"
             )
         };
+    }
+    if let Some(metric) = ending.reason.and_then(|reason| Metric::of_refusal(reason, ending.cause)) {
+        metric.count();
     }
     match ending.status {
         500.. => line!(error),

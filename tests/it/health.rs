@@ -73,7 +73,7 @@ async fn the_numbers_add_up_over_versions_functions_and_restarts() {
     let mut expected: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for n in 0..decisions() {
         let at = n % versions.len();
-        let fails = (n / versions.len()) % (at + 2) == 0;
+        let fails = (n / versions.len()).is_multiple_of(at + 2);
         let token = if fails { &dead.access } else { &good.access };
         let call = Call::get(tenant.url("/sessions")).bearer(token).header("x-client-version", versions[at]);
         call.send(&tenant.http).await.expect(if fails { 401 } else { 200 });

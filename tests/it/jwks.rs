@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use leasehold_tests::http::Call;
-use leasehold_tests::stack::shared;
+use leasehold_tests::stack::{Setup, shared};
 use leasehold_tests::tenant::{Tenant, fresh_name};
 use serde_json::{Value, json};
 
@@ -102,6 +102,18 @@ async fn both_discovery_documents_speak_for_exactly_this_tenant() {
         }
         Call::get(document["jwks_uri"].as_str().expect("a URL")).send(&tenant.http).await.expect(200);
     }
+}
+
+#[tokio::test]
+async fn key_sets_may_be_published_elsewhere_and_nothing_else_moves() {
+    let stack = Setup::default().function_env("KEYS_URL", "https://keys.example").start();
+    let tenant = Tenant::create(&stack).await;
+    let document = Call::get(tenant.url(OPENID)).send(&tenant.http).await.expect(200).json();
+    assert_eq!(document["jwks_uri"], format!("https://keys.example/t/{}{JWKS}", tenant.name));
+    assert_eq!(document["issuer"], tenant.issuer.as_str());
+    assert_eq!(document["token_endpoint"], tenant.url("/token"));
+    // Whoever knows the issuer alone finds them where they always were.
+    assert!(tenant.jwks().await["keys"][0].is_object());
 }
 
 #[tokio::test]

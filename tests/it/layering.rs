@@ -31,7 +31,7 @@ const RINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("adapters", &["config", "trouble", "reach", "store", "kms", "sign"]),
-    ("edge", &["telemetry", "app", "issue", "recorder", "ending", "steps", "http"]),
+    ("edge", &["metrics", "telemetry", "app", "issue", "recorder", "ending", "steps", "http"]),
 ];
 
 /// Where the AWS SDK may be named.

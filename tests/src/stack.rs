@@ -22,6 +22,8 @@ use crate::proxy::Proxy;
 use crate::settings;
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
+/// How a test says that `STACK` is of no use to it. `make deploy-local` leaves tests out that fail with these words.
+const OWN: &str = "this test needs a stack of its own";
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a stack is to be started.
@@ -155,10 +157,7 @@ impl Setup {
 
     /// Starts the stack and waits until it answers.
     pub fn start(self) -> Stack {
-        assert!(
-            settings::deployed().is_none(),
-            "STACK names a stack, and this test needs one of its own: skip it"
-        );
+        assert!(settings::deployed().is_none(), "{OWN}");
         let data = self.data.clone().unwrap_or_else(fresh_folder);
         fs::create_dir_all(&data).expect("a data folder");
         let ready = data.join("seed.json");
@@ -241,7 +240,7 @@ impl Stack {
     }
 
     fn group(&self) -> u32 {
-        self.processes.as_ref().expect("a stack that these tests started").child.id()
+        self.processes.as_ref().expect(OWN).child.id()
     }
 
     /// Where the gateway answers.
@@ -258,7 +257,7 @@ impl Stack {
 
     /// One of the embedded AWS endpoints: `dynamodb`, `kms` or `lambda`.
     pub fn endpoint(&self, service: &str) -> String {
-        let url = self.seed["endpoints"][service].as_str().expect("the endpoint in seed.json");
+        let url = self.seed["endpoints"][service].as_str().expect(OWN);
         url.trim_end_matches('/').to_owned()
     }
 
@@ -325,7 +324,7 @@ impl Stack {
         let deadline = Instant::now() + GONE_WITHIN;
         loop {
             let group = self.group();
-            let processes = self.processes.as_mut().expect("a stack that these tests started");
+            let processes = self.processes.as_mut().expect(OWN);
             let ended = processes.child.try_wait().expect("a child");
             if let Some(status) = ended
                 && !process::group_runs(group)

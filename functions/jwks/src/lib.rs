@@ -5,6 +5,7 @@ use http::StatusCode;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use leasehold::app::App;
 use leasehold::client::ADMIN_SCOPES;
+use leasehold::config::Config;
 use leasehold::http::{Call, Refusal, Reply};
 use leasehold::keys::Algorithm;
 use leasehold::secret::sha256;
@@ -39,7 +40,7 @@ pub async fn handle(app: &App, call: &Call, _note: &mut Note) -> Result<Reply, R
         "GET /t/{tenant}/.well-known/jwks.json" => published(call, &tenant, &key_set(&tenant, call)?),
         "GET /t/{tenant}/.well-known/openid-configuration"
         | "GET /.well-known/oauth-authorization-server/t/{tenant}" => {
-            published(call, &tenant, &Metadata::of(&tenant, &app.config.public_url, call))
+            published(call, &tenant, &Metadata::of(&tenant, &app.config, call))
         }
         _ => Err(Refusal::not_found("route")),
     }
@@ -75,14 +76,14 @@ struct Metadata {
 const AUTH_METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
 
 impl Metadata {
-    fn of(tenant: &Tenant, public_url: &str, call: &Call) -> Self {
-        let issuer = issuer(public_url, &tenant.id);
+    fn of(tenant: &Tenant, config: &Config, call: &Call) -> Self {
+        let issuer = issuer(&config.public_url, &tenant.id);
         let mut algorithms: Vec<_> =
             tenant.ring.published(call.now).map(|key| Algorithm::name(key.algorithm)).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
         Self {
-            jwks_uri: format!("{issuer}/.well-known/jwks.json"),
+            jwks_uri: format!("{}/t/{}/.well-known/jwks.json", config.keys_url, tenant.id),
             token_endpoint: format!("{issuer}/token"),
             token_endpoint_auth_methods_supported: AUTH_METHODS,
             revocation_endpoint: format!("{issuer}/revoke"),

@@ -28,6 +28,7 @@ use leasehold::app::App;
 use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::clock::{self, Timestamp};
 use leasehold::id::TenantId;
+use leasehold::metrics::Metric;
 use leasehold::password::Hasher;
 use leasehold::store::{Entered, Wanted};
 use leasehold::tenant::TenantStatus;
@@ -67,6 +68,9 @@ impl Operator {
             }
             Err(error) => {
                 let code = error.code();
+                if name == "schedule.run" {
+                    Metric::ScheduleFailed.count();
+                }
                 if let Some(cause) = error.cause() {
                     tracing::error!(op = name, tenant, outcome = code, cause, duration_ms, "operation");
                 } else {

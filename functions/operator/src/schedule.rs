@@ -16,6 +16,7 @@ use leasehold::audit::Actor;
 use leasehold::clock::{self, Timestamp};
 use leasehold::id::TenantId;
 use leasehold::kms::FoundKey;
+use leasehold::metrics::Metric;
 use leasehold::steps::Step;
 use leasehold::store::{Place, Wanted};
 use leasehold::telemetry::chain;
@@ -75,6 +76,9 @@ pub async fn run(operator: &Operator, now: Timestamp) -> Result<Value, OperatorE
     }
     let (disabled, scheduled, failed) =
         if done.tenants == 0 || !finished { (0, 0, 0) } else { put_spare_keys_away(operator, now).await? };
+    if done.failed + failed > 0 {
+        Metric::ScheduleFailed.count();
+    }
     Ok(json!({
         "tenants": done.tenants,
         "key_steps": done.steps,
