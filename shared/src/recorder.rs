@@ -203,9 +203,8 @@ async fn learn(
         if learnt == versions {
             return versions;
         }
-        let after = Versions { version: versions.version + 1, ..learnt };
-        match scope.commit_versions(&versions, &after).await {
-            Ok(true) => return after,
+        match scope.commit_versions(&versions, &learnt).await {
+            Ok(true) => return learnt,
             // Another process learnt something first: learn on top of that.
             Ok(false) => {}
             Err(error) => {
