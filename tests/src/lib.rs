@@ -7,6 +7,8 @@
 
 pub mod cli;
 pub mod clock;
+pub mod dice;
+pub mod history;
 pub mod http;
 pub mod process;
 pub mod proxy;
