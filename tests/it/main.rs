@@ -2,6 +2,7 @@
 
 mod admin;
 mod agreement;
+mod chaos;
 mod aws_calls;
 mod cli;
 mod cors;

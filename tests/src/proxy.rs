@@ -4,6 +4,7 @@
 //! "the third call of this request" means what it says. It has a thread of its own and outlives the runtime of the test
 //! that started it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -137,6 +138,9 @@ pub struct Seen {
 #[derive(Default)]
 struct State {
     seen: Vec<Seen>,
+    forgetful: bool,
+    calls: usize,
+    spoiled: BTreeMap<String, usize>,
     rules: Vec<Rule>,
     gate: Option<tokio::sync::watch::Sender<bool>>,
     held: usize,
@@ -226,7 +230,18 @@ impl Proxy {
         assert!(lock(&self.state).held >= n, "no call came to be held");
     }
 
-    /// How many calls there have been.
+    /// Keeps no record of calls from now on, for runs of many.
+    pub fn forget(&self) {
+        lock(&self.state).forgetful = true;
+    }
+
+    /// How many calls there have been in all, and how many met which fate.
+    pub fn fates(&self) -> (usize, BTreeMap<String, usize>) {
+        let state = lock(&self.state);
+        (state.calls, state.spoiled.clone())
+    }
+
+    /// How many calls are on record.
     pub fn mark(&self) -> usize {
         lock(&self.state).seen.len()
     }
@@ -397,6 +412,15 @@ fn note(
         state.held += 1;
         state.gate.get_or_insert_with(|| tokio::sync::watch::channel(false).0).subscribe()
     });
+    state.calls += 1;
+    if let Some(action) = &action {
+        let name = format!("{action:?}");
+        let name = name.split('(').next().unwrap_or_default().to_owned();
+        *state.spoiled.entry(name).or_default() += 1;
+    }
+    if state.forgetful {
+        return (usize::MAX, action, gate);
+    }
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
     let mut partitions = Vec::new();
     collect_partitions(&body, &mut partitions);

@@ -64,7 +64,8 @@ pub struct History {
 /// An operation under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Begun {
-    micros: u64,
+    /// By the judge's clock.
+    pub micros: u64,
     simulated: i64,
 }
 
@@ -80,15 +81,19 @@ impl History {
         Begun { micros: self.micros(), simulated }
     }
 
-    /// Notes what came of it; to be called when the answer has been read.
-    pub fn end(&self, begun: Begun, simulated: i64, family: &str, who: &'static str, what: (Asked, Came)) {
-        let operation = Operation {
+    /// An operation that has come to its end; to be called when the answer has been read.
+    pub fn ended(&self, begun: Begun, simulated: i64, who: &'static str, what: (Asked, Came)) -> Operation {
+        Operation {
             who,
             asked: what.0,
             came: what.1,
             micros: (begun.micros, self.micros()),
             simulated: (begun.simulated, simulated),
-        };
+        }
+    }
+
+    /// Writes an operation down under its family.
+    pub fn note(&self, family: &str, operation: Operation) {
         let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         families.entry(family.to_owned()).or_default().push(operation);
     }
