@@ -56,7 +56,7 @@ const AT_ONCE: usize = 16;
 /// The greatest time of one request in the functions of the run, in seconds. The phones keep the "10 s rule" with it.
 const DEADLINE: u64 = 2;
 /// How long after it was sent an attempt without an answer may still be at work: queue, deadline, a slow write.
-const AFTER_NOTHING: Duration = Duration::from_secs(6);
+const AFTER_NOTHING: Duration = Duration::from_secs(5);
 /// How long after a 5xx a write of it may still land: the longest delay of the proxy, and some.
 const AFTER_TROUBLE: Duration = Duration::from_millis(1500);
 /// The default policy, by which the history is judged.
