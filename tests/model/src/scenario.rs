@@ -95,7 +95,7 @@ pub enum Action {
 
 impl Scenario {
     /// An honest client alone, with the rules of production.
-    pub fn honest(policy: Policy) -> Self {
+    pub fn honest(policy: &Policy) -> Self {
         Self {
             rules: Rules::production(),
             tenant: cast::tenant(policy),

@@ -32,7 +32,7 @@ fn at_least(variable: &str, everyday: usize) -> usize {
 }
 
 fn honest(late_retry_limit: u32) -> Scenario {
-    Scenario::honest(policy(late_retry_limit))
+    Scenario::honest(&policy(late_retry_limit))
 }
 
 /// Searches a scenario to its end: every promise holds in every state, and everything was reached that must be.
