@@ -2,6 +2,7 @@
 
 mod admin;
 mod agreement;
+mod calendar;
 mod chaos;
 mod aws_calls;
 mod cli;
@@ -9,6 +10,7 @@ mod cors;
 mod crash;
 mod dead_port;
 mod epochs;
+mod flood;
 mod forge;
 mod health;
 mod hostile;

@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 
 use crate::dice::Dice;
 use crate::process::{self, Connection};
+use crate::settings;
 use crate::stack::free_port;
 
 /// What becomes of a call.
@@ -158,7 +159,10 @@ impl Proxy {
     /// Starts listening; the stack is to be told with [`crate::stack::Setup::through`].
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
-        let (dynamodb, kms) = (free_port(), free_port());
+        let port =
+            |url: &str| url.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
+        let witness = settings::witness().and_then(|(dynamodb, kms)| port(&dynamodb).zip(port(&kms)));
+        let (dynamodb, kms) = witness.unwrap_or_else(|| (free_port(), free_port()));
         let (ready, addresses) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&state);
