@@ -63,6 +63,16 @@ async fn a_clock_that_jumps_five_minutes_either_way_costs_no_session() {
 }
 
 #[tokio::test]
+async fn a_tenant_made_by_a_clock_that_was_ahead_is_served_at_once() {
+    let clock = Clock::start();
+    let stack = Setup::default().clock(&clock).start();
+    let tenant = Tenant::create(&stack).await;
+    clock.set_back(seconds(118));
+    let session = tenant.login().await;
+    tenant.sessions(&tenant.rotate(&session.refresh).await.access).await.expect(200);
+}
+
+#[tokio::test]
 async fn functions_whose_clocks_are_two_minutes_apart_cost_no_session() {
     let (exact, fast) = (Clock::start(), Clock::start());
     let here = Setup::default().clock(&exact).start();

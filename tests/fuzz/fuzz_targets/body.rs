@@ -1,5 +1,5 @@
-//! Bodies as forms and as JSON, with client credentials in header and body: a refusal or a value, never a panic, and the
-//! refusal says nothing of the input.
+//! Bodies as forms and as JSON, with client credentials in header and body: a refusal or a value, never a panic. The first
+//! line of an input is its kind and what the Authorization header holds.
 #![no_main]
 
 use leasehold::http::credentials::Credentials;
@@ -9,8 +9,10 @@ use leasehold_fuzz::NOW;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-fuzz_target!(|input: (bool, &str, &str)| {
-    let (form, authorization, text) = input;
+fuzz_target!(|input: &str| {
+    let Some((head, text)) = input.split_once('\n') else { return };
+    let (kind, authorization) = head.split_once(' ').unwrap_or((head, ""));
+    let form = kind == "form";
     let kind = if form { "application/x-www-form-urlencoded" } else { "application/json" };
     let mut headers = json!({"content-type": kind});
     if !authorization.is_empty() {

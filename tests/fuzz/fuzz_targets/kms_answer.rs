@@ -5,8 +5,8 @@ use leasehold::keys::{Algorithm, PublicKey};
 use leasehold::token::compact::ecdsa_from_der;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (kind, der) = input;
+fuzz_target!(|input: &[u8]| {
+    let Some((kind, der)) = input.split_first() else { return };
     let algorithm = match kind % 4 {
         0 => Algorithm::RS256,
         1 => Algorithm::ES256,
