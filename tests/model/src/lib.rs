@@ -13,6 +13,7 @@
 mod cast;
 mod function;
 mod hash;
+pub mod keys;
 pub mod promises;
 pub mod rules;
 mod scenario;
