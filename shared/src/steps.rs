@@ -374,11 +374,13 @@ impl Step<'_> {
             Custody::Wrapped => {}
         }
         let (store, before) = self.load_any().await?;
-        let ended = before.ring.find(&key.kid).is_some_and(|now| {
-            matches!(now.state(self.now), KeyState::Retired | KeyState::Compromised)
-                && now.disabled_at.is_none()
-        });
-        if !ended {
+        let Some(found) = before.ring.find(&key.kid) else { return Ok(None) };
+        let ended = matches!(found.state(self.now), KeyState::Retired | KeyState::Compromised);
+        if !ended && found.custody == Custody::Kms {
+            // An admin rolled back to it while it was being put away: it is to sign again.
+            self.kms.enable_key(self.tenant, &key.arn).await?;
+        }
+        if !ended || found.disabled_at.is_some() {
             return Ok(None);
         }
         let mut after = before.next();

@@ -252,4 +252,16 @@ mod tests {
         assert_eq!(signs(&[[Some(101), None, None, Some(50)]]), None, "compromised");
         assert_eq!(signs(&[[None; 4]]), None, "a spare that nobody promoted");
     }
+
+    #[test]
+    fn what_is_shown_of_a_key_is_whole_and_says_nothing_of_where_it_is() {
+        let shown = key([Some(1), Some(50), Some(200), None]).show(Timestamp::from_seconds(100));
+        let expected = serde_json::json!({
+            "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "algorithm": "EdDSA", "custody": "kms",
+            "state": "retiring", "published_at": 0, "active_from": 1, "superseded_at": 50, "retire_at": 200,
+            "compromised_at": null, "disabled_at": null, "destroying_at": null, "retained": false,
+        });
+        assert_eq!(shown, expected);
+        assert_eq!((Custody::Kms.name(), Custody::Wrapped.name()), ("kms", "wrapped"), "as they are stored");
+    }
 }

@@ -51,8 +51,6 @@ pub struct Keys {
     pub off: &'static [i64],
     /// Whether a key that was put away by mistake is enabled again, as production does.
     pub amends: bool,
-    /// Whether a retired key can be rolled back to before the schedule has put it away; production refuses.
-    pub hasty_rollback: bool,
 }
 
 /// What somebody is about.
@@ -135,6 +133,10 @@ pub struct Tenant {
     signed: Vec<Option<u64>>,
     /// Keys that an audited exception lets sign unseen.
     excepted: Vec<bool>,
+    /// Keys whose tokens are denied, whatever the ring still knows of them.
+    compromised: Vec<bool>,
+    /// Whether the schedule died in the middle of putting a key away.
+    torn: bool,
     signed_unpublished: bool,
     signed_unseen: bool,
 }
@@ -171,9 +173,9 @@ fn made(number: u8, now: u64) -> Key {
 
 impl Hash for Tenant {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self { now, ring, version, kms, work, jobs, signed, excepted, signed_unpublished, signed_unseen } =
-            self;
-        (now, version, kms, jobs, signed, excepted, signed_unpublished, signed_unseen).hash(hasher);
+        let Self { now, ring, version, kms, work, jobs, signed, excepted, compromised, torn, .. } = self;
+        (now, version, kms, jobs, signed, excepted, compromised, torn).hash(hasher);
+        (self.signed_unpublished, self.signed_unseen).hash(hasher);
         hash_ring(ring, hasher);
         for Work { job, now, began, next } in work {
             (job, now, began).hash(hasher);
@@ -223,6 +225,7 @@ impl Keys {
         tenant.kms.push(InKms::Enabled);
         tenant.signed.push(None);
         tenant.excepted.push(false);
+        tenant.compromised.push(false);
         Some(made(next, now))
     }
 
@@ -252,11 +255,6 @@ impl Keys {
                 write(ring, Then::Nothing)
             }
             Job::RollBack(key) => {
-                let ring = if self.hasty_rollback && ring.find(&kid(key))?.state(now) == KeyState::Retired {
-                    ring.with_disabled(&kid(key), now)
-                } else {
-                    ring
-                };
                 let idle = ring.active(now).is_none();
                 let ring = ring.roll_back(&kid(key), PROPAGATION, &MARGINS, now).ok()?;
                 tenant.excepted[usize::from(key)] |= idle;
@@ -309,9 +307,9 @@ impl Keys {
                     // A token's life counts from the time by which its request is decided.
                     let signed = &mut tenant.signed[usize::from(key)];
                     *signed = (*signed).max(Some(work.now));
-                    let known = tenant.ring.find(&kid(key));
-                    let published = known
-                        .is_some_and(|key| key.is_published(at(tenant.now)) || key.compromised_at.is_some());
+                    let known =
+                        tenant.ring.find(&kid(key)).is_some_and(|key| key.is_published(at(tenant.now)));
+                    let published = known || tenant.compromised[usize::from(key)];
                     tenant.signed_unpublished |= !published;
                 }
                 None
@@ -324,6 +322,9 @@ impl Keys {
             }
             Next::Write { version, ring, then } => {
                 if version == tenant.version {
+                    for key in ring.iter().filter(|key| key.compromised_at.is_some()) {
+                        tenant.compromised[usize::from(number(&key.kid))] = true;
+                    }
                     tenant.ring = ring;
                     tenant.version += 1;
                     match then {
@@ -392,6 +393,8 @@ impl Model for Keys {
             jobs: self.jobs,
             signed: vec![None],
             excepted: vec![true],
+            compromised: vec![false],
+            torn: false,
             signed_unpublished: false,
             signed_unseen: false,
         }]
@@ -425,12 +428,18 @@ impl Model for Keys {
                 tenant.work.push(Work { job, now, began: tenant.now, next: Next::Read });
             }
             Event::Step(place) => self.step(&mut tenant, place),
-            Event::Crash(place) => drop(tenant.work.remove(place)),
+            Event::Crash(place) => {
+                let work = tenant.work.remove(place);
+                tenant.torn |= matches!(work.next, Next::NoteDisabled(_));
+            }
             Event::Wait => {
                 tenant.now += 1;
                 // A request is given up at the deadline.
                 let deadline = MARGINS.request_deadline_seconds;
-                tenant.work.retain(|work| work.began + deadline >= last.now + 1);
+                let over = |work: &Work| work.began + deadline < last.now + 1;
+                tenant.torn |=
+                    tenant.work.iter().any(|work| over(work) && matches!(work.next, Next::NoteDisabled(_)));
+                tenant.work.retain(|work| !over(work));
             }
         }
         Some(tenant)
@@ -447,17 +456,17 @@ impl Model for Keys {
                 (0_u8..).zip(&tenant.signed).all(|(key, signed)| {
                     let lives =
                         signed.is_some_and(|signed| signed + MARGINS.max_access_token_seconds > tenant.now);
-                    let known = tenant.ring.find(&kid(key));
-                    !lives
-                        || known.is_some_and(|key| {
-                            key.is_published(at(tenant.now)) || key.compromised_at.is_some()
-                        })
+                    let known =
+                        tenant.ring.find(&kid(key)).is_some_and(|key| key.is_published(at(tenant.now)));
+                    !lives || known || tenant.compromised[usize::from(key)]
                 })
             }),
             Property::always(ABLE, |_, tenant: &Tenant| {
                 let active = tenant.ring.active(at(tenant.now));
-                // While somebody is at work it may be about to be put right.
-                !tenant.work.is_empty()
+                // While somebody is at work it may be about to be put right. A schedule that dies in that very moment leaves
+                // it to the signer's fallback and to a person.
+                tenant.torn
+                    || !tenant.work.is_empty()
                     || active.is_none_or(|key| tenant.kms[usize::from(number(&key.kid))] == InKms::Enabled)
             }),
             Property::sometimes("reached: a key is buried", |_, tenant: &Tenant| {
