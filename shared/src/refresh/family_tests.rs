@@ -193,6 +193,17 @@ fn the_last_generation_does_not_wrap() {
 }
 
 #[test]
+fn a_rotation_leaves_its_mark_and_its_moment() {
+    let mut world = World::new();
+    let opened = world.family.clone();
+    world.wait(7);
+    let world = world.after(1);
+    assert_ne!(world.family.rotation_id, opened.rotation_id, "tells our own landed write from another's");
+    assert_eq!((world.family.rotated_at, world.family.last_used_at), (world.now, world.now));
+    assert_eq!(world.family.created_at, opened.created_at);
+}
+
+#[test]
 fn windows_end_to_the_millisecond_and_replays_never_move_them() {
     let mut world = World::new().after(1);
     let rotated = world.now;

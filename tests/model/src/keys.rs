@@ -96,13 +96,20 @@ enum Next {
     },
 }
 
+impl Next {
+    /// Whether a crash now leaves a key put away in KMS that the ring may think able.
+    fn tears(&self) -> bool {
+        matches!(self, Self::NoteDisabled(_) | Self::Write { then: Then::LookAgain(_), .. })
+    }
+}
+
 /// What follows a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Then {
     Nothing,
     Disable(u8),
-    /// Nothing, and if another write was first the step is left to be due again.
-    LeaveIt,
+    /// Nothing, and if another write was first a look at what it left.
+    LookAgain(u8),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -216,6 +223,12 @@ impl std::fmt::Debug for Tenant {
 }
 
 impl Keys {
+    /// A key stays published for as much longer as clocks may be off.
+    fn margins(&self) -> Margins {
+        let off = self.off.iter().map(|off| off.unsigned_abs()).max().unwrap_or(0);
+        Margins { leeway_seconds: off, ..MARGINS }
+    }
+
     fn policy() -> Policy {
         Policy { algorithm: KIND.algorithm, custody: KIND.custody, ..Policy::default() }
     }
@@ -250,13 +263,13 @@ impl Keys {
                 } else {
                     None
                 };
-                let (ring, kid) = ring.rotate(KIND, key, switch, &MARGINS, now).ok()?;
+                let (ring, kid) = ring.rotate(KIND, key, switch, &self.margins(), now).ok()?;
                 tenant.excepted[usize::from(number(&kid))] |= forced || idle;
                 write(ring, Then::Nothing)
             }
             Job::RollBack(key) => {
                 let idle = ring.active(now).is_none();
-                let ring = ring.roll_back(&kid(key), PROPAGATION, &MARGINS, now).ok()?;
+                let ring = ring.roll_back(&kid(key), PROPAGATION, &self.margins(), now).ok()?;
                 tenant.excepted[usize::from(key)] |= idle;
                 write(ring, Then::Nothing)
             }
@@ -265,16 +278,17 @@ impl Keys {
                     Some(None) => self.new_key(tenant, work.now),
                     Some(Some(_)) | None => None,
                 };
-                let (ring, replacement) = ring.compromise(&kid(key), made, &MARGINS, now).ok()?;
+                let (ring, replacement) = ring.compromise(&kid(key), made, &self.margins(), now).ok()?;
                 if let Some(replacement) = replacement {
                     tenant.excepted[usize::from(number(&replacement))] = true;
                 }
                 if ring == tenant.ring { Some(Next::Disable(key)) } else { write(ring, Then::Disable(key)) }
             }
-            Job::Schedule => match ring.due(Some(&Self::policy()), &MARGINS, now)? {
+            Job::Schedule => match ring.due(Some(&Self::policy()), &self.margins(), now)? {
                 Due::Replace(_) => {
                     let key = self.new_key(tenant, work.now)?;
-                    let (ring, kid) = ring.rotate(KIND, Some(key), Switch::Forced, &MARGINS, now).ok()?;
+                    let (ring, kid) =
+                        ring.rotate(KIND, Some(key), Switch::Forced, &self.margins(), now).ok()?;
                     tenant.excepted[usize::from(number(&kid))] = true;
                     write(ring, Then::Nothing)
                 }
@@ -328,11 +342,11 @@ impl Keys {
                     tenant.ring = ring;
                     tenant.version += 1;
                     match then {
-                        Then::Nothing | Then::LeaveIt => None,
+                        Then::Nothing | Then::LookAgain(_) => None,
                         Then::Disable(key) => Some(Next::Disable(key)),
                     }
-                } else if then == Then::LeaveIt {
-                    None
+                } else if let Then::LookAgain(key) = then {
+                    Some(Next::NoteDisabled(key))
                 } else {
                     // Somebody else was first: decide again.
                     self.decide(tenant, &work)
@@ -369,7 +383,7 @@ impl Keys {
         let ended = matches!(found.state(now), KeyState::Retired | KeyState::Compromised);
         if ended && found.disabled_at.is_none() {
             let ring = tenant.ring.with_disabled(&kid(key), now);
-            return Some(Next::Write { version: tenant.version, ring, then: Then::LeaveIt });
+            return Some(Next::Write { version: tenant.version, ring, then: Then::LookAgain(key) });
         }
         // It was rolled back to while it was being put away.
         if !ended && self.amends && tenant.kms[usize::from(key)] == InKms::Disabled {
@@ -430,15 +444,14 @@ impl Model for Keys {
             Event::Step(place) => self.step(&mut tenant, place),
             Event::Crash(place) => {
                 let work = tenant.work.remove(place);
-                tenant.torn |= matches!(work.next, Next::NoteDisabled(_));
+                tenant.torn |= work.next.tears();
             }
             Event::Wait => {
                 tenant.now += 1;
                 // A request is given up at the deadline.
                 let deadline = MARGINS.request_deadline_seconds;
                 let over = |work: &Work| work.began + deadline < last.now + 1;
-                tenant.torn |=
-                    tenant.work.iter().any(|work| over(work) && matches!(work.next, Next::NoteDisabled(_)));
+                tenant.torn |= tenant.work.iter().any(|work| over(work) && work.next.tears());
                 tenant.work.retain(|work| !over(work));
             }
         }

@@ -59,9 +59,9 @@ fn clocks_that_are_apart_leave_no_tenant_without_a_key_that_can_sign() {
 #[test]
 fn broken_a_schedule_that_does_not_make_amends_leaves_a_key_that_signs_unable_to() {
     // An admin rolls back to the key while the schedule, whose clock is ahead, puts it away.
-    let keys = Keys { off: &[1], keys: 2, seconds: 3, amends: false, ..BOUNDS };
+    let keys = Keys { off: &[1], keys: 2, seconds: 4, amends: false, ..BOUNDS };
     let found =
-        (1..=24).find_map(|depth| keys.checker().target_max_depth(depth).spawn_bfs().join().discovery(ABLE));
+        (10..=18).find_map(|depth| keys.checker().target_max_depth(depth).spawn_bfs().join().discovery(ABLE));
     let path = found.map(stateright::Path::into_vec).unwrap_or_default();
     assert!(!path.is_empty(), "nothing found");
     report(&format!("model: no amends: \"{ABLE}\" fails after {} steps{}", path.len() - 1, story(&path)));
