@@ -153,7 +153,7 @@ async fn edit(target: &Target, dice: &mut Dice, tally: &Tally) {
         2 | 3 => {
             let token = spoiled(access, dice);
             // A header line can't hold everything that an edit can bring.
-            let token: String = token.chars().filter(|c| c.is_ascii_graphic()).collect();
+            let token: String = token.chars().filter(char::is_ascii_graphic).collect();
             if token == *access {
                 return;
             }

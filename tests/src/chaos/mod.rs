@@ -132,7 +132,7 @@ pub async fn run(settings: Settings, progress: impl Fn(&str)) -> Report {
     let killer = tokio::spawn(kill(Arc::clone(&street), Arc::clone(&stop), settings.seed));
     let rounds = settings.days * settings.per_day;
     let step = Duration::from_secs(86_400 / u64::try_from(settings.per_day).unwrap_or(8));
-    let aside = Duration::from_secs(120);
+    let aside = Duration::from_mins(2);
     for round in 0..rounds {
         phones = together(phones, &street, |mut phone, street| async move {
             phone.live(&street).await;
@@ -149,7 +149,7 @@ pub async fn run(settings: Settings, progress: impl Fn(&str)) -> Report {
             thief
         })
         .await;
-        street.clock.advance(step - aside);
+        street.clock.advance(step.saturating_sub(aside));
         if (round + 1) % (rounds / 20).max(1) == 0 {
             let refreshed = street.counts.refreshed.load(Ordering::Relaxed);
             progress(&format!(
@@ -206,9 +206,9 @@ impl Numbered for Thief {
 async fn kill(street: Arc<Street>, stop: Arc<AtomicBool>, seed: u64) {
     let mut dice = Dice::new(seed, u64::MAX);
     while !stop.load(Ordering::Relaxed) {
-        tokio::time::sleep(Duration::from_millis(400 + dice.next() % 800)).await;
+        tokio::time::sleep(Duration::from_millis(400 + dice.throw() % 800)).await;
         let function = *dice.one_of(&["refresh", "refresh", "refresh", "login", "revoke"]);
-        let throw = dice.next();
+        let throw = dice.throw();
         let street = Arc::clone(&street);
         let killed = tokio::task::spawn_blocking(move || {
             let pids = street.stack.instances_of(function);

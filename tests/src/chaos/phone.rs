@@ -189,7 +189,7 @@ impl Phone {
         match self.dice.below(1000) {
             0..50 => Fate::Lost,
             50..80 => Fate::Dies,
-            80..85 => Fate::HangsUp(Duration::from_millis(1 + self.dice.next() % 40)),
+            80..85 => Fate::HangsUp(Duration::from_millis(1 + self.dice.throw() % 40)),
             _ => Fate::Arrives,
         }
     }
@@ -296,6 +296,6 @@ impl Phone {
     }
 
     async fn pause(&mut self) {
-        tokio::time::sleep(Duration::from_millis(20 + self.dice.next() % 60)).await;
+        tokio::time::sleep(Duration::from_millis(20 + self.dice.throw() % 60)).await;
     }
 }
