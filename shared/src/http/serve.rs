@@ -4,6 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HOST, RETRY_AFTER, VARY};
 use lambda_http::request::LambdaRequest;
@@ -109,8 +111,8 @@ pub async fn run<C: Sync, E: Refuse>(
     .await
 }
 
-/// Takes out of an event what nobody here reads and strangers write, where it would keep the rest from being read:
-/// `lambda_http` makes a URL of host, scheme and query, and panics if they make none.
+/// Takes out of an event what would keep the rest from being read. `lambda_http` makes a URL of host, scheme and query, which
+/// strangers write and nobody here reads, and panics if they make none; and if a body is not what the event says it is.
 pub fn make_readable(event: &mut LambdaRequest) {
     let LambdaRequest::ApiGatewayV2(request) = event else { return };
     request.headers.remove(HOST);
@@ -118,6 +120,10 @@ pub fn make_readable(event: &mut LambdaRequest) {
     request.request_context.domain_name = None;
     if !request.raw_path.as_ref().is_some_and(|path| path.starts_with('/')) {
         request.raw_path = Some("/".to_owned());
+    }
+    let decodes = |body: &String| STANDARD.decode(body).is_ok();
+    if request.is_base64_encoded && !request.body.as_ref().is_none_or(decodes) {
+        request.body = None;
     }
     let query = request.raw_query_string.as_deref().unwrap_or_default();
     if format!("/?{query}").parse::<http::Uri>().is_err() {
