@@ -98,11 +98,8 @@ pub async fn run<C: Sync, E: Refuse>(
     handle: Handler<C, E>,
 ) -> Result<(), lambda_http::Error> {
     ending::flush_at_the_end(app).await;
-    lambda_http::run(lambda_http::service_fn(async |request: Request| {
-        Ok::<_, std::convert::Infallible>(answer(app, request, context, handle).await)
-    let deadline = Duration::from_secs(deadline_seconds);
     let adapter = lambda_http::Adapter::from(lambda_http::service_fn(async |request: Request| {
-        Ok::<_, std::convert::Infallible>(answer(request, deadline, context, handle).await)
+        Ok::<_, std::convert::Infallible>(answer(app, request, context, handle).await)
     }));
     lambda_http::lambda_runtime::run(adapter.map_request(|mut event: LambdaEvent<LambdaRequest>| {
         make_readable(&mut event.payload);
