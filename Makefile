@@ -28,8 +28,8 @@ STACK_FLAGS = $(call flag,port,PORT) $(call flag,data,DATA) $(call flag,instance
 unexport PORT DATA INSTANCES POLICY DYNAMODB_PORT KMS_PORT LAMBDA_PORT FUNCTIONS_DYNAMODB_URL FUNCTIONS_KMS_URL SCHEDULE_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-release demo build build-release test test-clients fmt lint check-infra policy deny bench \
-	figures deploy plan smoke logs rollback destroy cost deploy-local check-deploy
+.PHONY: help run run-release demo build build-release test test-clients prove prove-quick chaos mutants fmt lint check-infra \
+	policy deny bench figures deploy plan smoke logs rollback destroy cost deploy-local check-deploy
 
 help: ## list the targets
 	@echo "Targets:"
@@ -63,6 +63,18 @@ test: ## run all tests that need only cargo
 
 test-clients: build ## test with independent clients (needs Node.js and Python; installs below target/)
 	@tests/clients/run
+
+prove-quick: ## repeat the evidence in small: minutes (needs Python and a C++ compiler; installs below target/)
+	@tests/prove quick
+
+prove: ## repeat all the evidence of shared/docs/assurance.md: hours
+	@tests/prove full
+
+chaos: build ## phones, thieves, failing AWS, dying functions: CHAOS_PHONES, CHAOS_DAYS, CHAOS_FAULTS, CHAOS_SEED
+	@$(TARGET)/debug/chaos
+
+mutants: ## mutation testing of verifier, family decision, tenancy guard and key ring: an hour or two
+	@tests/mutants
 
 fmt: ## format the code
 	$(CARGO) fmt --all

@@ -5,6 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+/// How far the clocks of two functions, or one clock before and after it was set, are taken to be apart at most, in
+/// seconds. AWS keeps them within milliseconds; a rule that would end a session over it must bear far more.
+pub const CLOCKS_APART_SECONDS: u64 = 120;
+
 /// A moment in milliseconds since the Unix epoch.
 ///
 /// Milliseconds, because two rotations in one second are ordinary; on the wire (JWT, token responses) times are whole

@@ -361,8 +361,8 @@ impl Step<'_> {
         }
     }
 
-    /// Makes a private half unable to sign, then writes that down. The tenant as written, unless another write was
-    /// first: then the step is due again.
+    /// Makes a private half unable to sign, then writes that down: the tenant as written. `None` when the key is in use after
+    /// all, and then able to sign again.
     async fn disable(&self, key: &Key) -> Result<Option<Tenant>, StepError> {
         match key.custody {
             Custody::Kms => match self.kms.disable_key(self.tenant, &key.arn).await {
@@ -373,21 +373,26 @@ impl Step<'_> {
             // Nobody signs with it: functions sign with the active key alone, and drop it from memory.
             Custody::Wrapped => {}
         }
-        let (store, before) = self.load_any().await?;
-        let ended = before.ring.find(&key.kid).is_some_and(|now| {
-            matches!(now.state(self.now), KeyState::Retired | KeyState::Compromised)
-                && now.disabled_at.is_none()
-        });
-        if !ended {
-            return Ok(None);
+        for _ in 0..ATTEMPTS {
+            let (store, before) = self.load_any().await?;
+            let Some(found) = before.ring.find(&key.kid) else { return Ok(None) };
+            let ended = matches!(found.state(self.now), KeyState::Retired | KeyState::Compromised);
+            if !ended && found.custody == Custody::Kms {
+                // An admin rolled back to it while it was being put away: it is to sign again.
+                self.kms.enable_key(self.tenant, &key.arn).await?;
+            }
+            if !ended || found.disabled_at.is_some() {
+                return Ok(None);
+            }
+            let mut after = before.next();
+            after.ring = before.ring.with_disabled(&key.kid, self.now);
+            let event = self.event(Action::KeyDisable, &key.kid);
+            match store.writes().tenant(&before, &after).audit(&event).commit().await? {
+                Commit::Done => return Ok(Some(after)),
+                Commit::Lost(_) => {}
+            }
         }
-        let mut after = before.next();
-        after.ring = before.ring.with_disabled(&key.kid, self.now);
-        let event = self.event(Action::KeyDisable, &key.kid);
-        match store.writes().tenant(&before, &after).audit(&event).commit().await? {
-            Commit::Done => Ok(Some(after)),
-            Commit::Lost(_) => Ok(None),
-        }
+        Err(StoreError::Contended.into())
     }
 
     async fn bury(&self, store: &TenantStore, before: &Tenant, kid: &Kid) -> Result<(), StepError> {

@@ -243,6 +243,24 @@ async fn bytes_that_are_hardly_http_do_no_harm() {
     tenant.login().await;
 }
 
+/// Found by fuzzing: `lambda_http` makes a URL of the Host header, and panicked if it was none.
+#[tokio::test]
+async fn a_host_that_is_none_is_nobodys_concern() {
+    let tenant = Tenant::create(shared()).await;
+    for host in ["auth.exa}ple", "a b", "a<b", "[::1", "x:99999", "%zz", "x#y", "", "\u{e4}.example"] {
+        let request = format!(
+            "GET /t/{}/.well-known/jwks.json HTTP/1.1\r\nhost: {host}\r\nx-forwarded-proto: ht}}tp\r\nconnection: close\r\n\r\n",
+            tenant.name
+        );
+        let answer = raw(shared().gateway(), request.as_bytes()).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 400"),
+            "{host:?}: {answer}"
+        );
+    }
+    assert!(!shared().logs().contains("panicked"), "a function panicked");
+}
+
 #[tokio::test]
 async fn a_caller_who_hangs_up_harms_nobody() {
     use tokio::io::AsyncWriteExt as _;

@@ -2,12 +2,15 @@
 
 mod admin;
 mod agreement;
+mod calendar;
+mod chaos;
 mod aws_calls;
 mod cli;
 mod cors;
 mod crash;
 mod dead_port;
 mod epochs;
+mod flood;
 mod forge;
 mod health;
 mod hostile;

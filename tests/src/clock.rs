@@ -54,6 +54,17 @@ impl Clock {
         self.write(self.milliseconds.load(Ordering::SeqCst) + by);
     }
 
+    /// Sets the clock back.
+    pub fn set_back(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).expect("a span that fits");
+        self.write(self.milliseconds.load(Ordering::SeqCst) - by);
+    }
+
+    /// Sets the clock to so many seconds since the epoch.
+    pub fn set(&self, seconds: i64) {
+        self.write((seconds - now()) * 1000);
+    }
+
     /// What the stack takes for now, in seconds since the epoch.
     pub fn now(&self) -> i64 {
         now() + self.milliseconds.load(Ordering::SeqCst).div_euclid(1000)

@@ -6,7 +6,10 @@
 //! isolation; tests that spoil calls, move the clock or restart things start a stack of their own.
 
 pub mod cli;
+pub mod chaos;
 pub mod clock;
+pub mod dice;
+pub mod history;
 pub mod http;
 pub mod process;
 pub mod proxy;

@@ -47,6 +47,14 @@ pub fn program(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
+/// Memory in use (resident, in KiB) and open descriptors of a process; `None` when it has gone.
+pub fn resources(pid: u32) -> Option<(u64, usize)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let resident = line.split_whitespace().next()?.parse().ok()?;
+    Some((resident, fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count()))
+}
+
 /// All processes in a process group that run the named program.
 pub fn members(group: u32, name: &str) -> Vec<u32> {
     let in_group = |pid: &u32| stat(*pid).is_some_and(|(_, of)| of == group);

@@ -4,6 +4,7 @@
 //! "the third call of this request" means what it says. It has a thread of its own and outlives the runtime of the test
 //! that started it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,7 +25,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::dice::Dice;
 use crate::process::{self, Connection};
+use crate::settings;
 use crate::stack::free_port;
 
 /// What becomes of a call.
@@ -46,6 +51,14 @@ pub enum Action {
     Hold,
     /// A batch read is answered without a single item: every key comes back as unprocessed, as under pressure.
     Unprocessed,
+    /// A batch read finds the first item and gives every other key back as unprocessed; other calls go on as usual.
+    HalfProcessed,
+    /// AWS carries it out, and the caller gets an answer that is no JSON.
+    Garbled,
+    /// AWS carries it out, and the caller's connection closes in the middle of the answer.
+    Cut,
+    /// It never reaches AWS: something in between answers 502 with a page of HTML.
+    BadGateway,
 }
 
 /// Which calls, and what becomes of them.
@@ -55,13 +68,14 @@ pub struct Rule {
     containing: Option<String>,
     skip: usize,
     times: usize,
+    chance: Option<(Dice, u32)>,
     action: Action,
 }
 
 impl Rule {
     /// Every call.
     pub fn any(action: Action) -> Self {
-        Self { operation: None, containing: None, skip: 0, times: usize::MAX, action }
+        Self { operation: None, containing: None, skip: 0, times: usize::MAX, chance: None, action }
     }
 
     /// Every call of one operation, `Sign` say.
@@ -91,6 +105,14 @@ impl Rule {
         self
     }
 
+    /// Only so many in a thousand of the matching calls, by the dice: the n-th matching call meets the same fate in every
+    /// run with the same seed.
+    #[must_use]
+    pub fn in_thousand(mut self, often: u32, dice: Dice) -> Self {
+        self.chance = Some((dice, often));
+        self
+    }
+
     /// Only the first `n` matching calls.
     #[must_use]
     pub fn times(mut self, n: usize) -> Self {
@@ -117,6 +139,9 @@ pub struct Seen {
 #[derive(Default)]
 struct State {
     seen: Vec<Seen>,
+    forgetful: bool,
+    calls: usize,
+    spoiled: BTreeMap<String, usize>,
     rules: Vec<Rule>,
     gate: Option<tokio::sync::watch::Sender<bool>>,
     held: usize,
@@ -134,7 +159,10 @@ impl Proxy {
     /// Starts listening; the stack is to be told with [`crate::stack::Setup::through`].
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
-        let (dynamodb, kms) = (free_port(), free_port());
+        let port =
+            |url: &str| url.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
+        let witness = settings::witness().and_then(|(dynamodb, kms)| port(&dynamodb).zip(port(&kms)));
+        let (dynamodb, kms) = witness.unwrap_or_else(|| (free_port(), free_port()));
         let (ready, addresses) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&state);
@@ -206,7 +234,18 @@ impl Proxy {
         assert!(lock(&self.state).held >= n, "no call came to be held");
     }
 
-    /// How many calls there have been.
+    /// Keeps no record of calls from now on, for runs of many.
+    pub fn forget(&self) {
+        lock(&self.state).forgetful = true;
+    }
+
+    /// How many calls there have been in all, and how many met which fate.
+    pub fn fates(&self) -> (usize, BTreeMap<String, usize>) {
+        let state = lock(&self.state);
+        (state.calls, state.spoiled.clone())
+    }
+
+    /// How many calls are on record.
     pub fn mark(&self) -> usize {
         lock(&self.state).seen.len()
     }
@@ -234,6 +273,13 @@ impl Drop for Proxy {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The body of an answer; one that ends with an error closes the connection.
+type Answer = UnsyncBoxBody<Bytes, Closed>;
+
+fn whole(bytes: impl Into<Bytes>) -> Answer {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 type Upstream = Client<HttpConnector, Full<Bytes>>;
@@ -278,7 +324,7 @@ async fn pass(
     upstream: u16,
     connection: Connection,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Closed> {
+) -> Result<Response<Answer>, Closed> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
     let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -318,7 +364,11 @@ async fn pass(
             Ok(first)
         }
         Some(Action::Unprocessed) => Ok(unprocessed(&body)),
-        Some(Action::Error(name)) => Ok(refusal(name, &operation, &body)),
+        Some(Action::HalfProcessed) => half_processed(forward().await?, &body).await,
+        Some(Action::Garbled) => Ok(garbled(forward().await?).await),
+        Some(Action::Cut) => Ok(cut(forward().await?).await),
+        Some(Action::BadGateway) => Ok(bad_gateway()),
+        Some(Action::Error(name)) => Ok(refusal(name, target, &body)),
         Some(Action::KillBefore) => {
             kill(connection);
             Err(Closed)
@@ -356,13 +406,25 @@ fn note(
             rule.skip -= 1;
             return None;
         }
-        rule.times -= 1;
+        if rule.chance.as_mut().is_some_and(|(dice, often)| !dice.in_thousand(*often)) {
+            return None;
+        }
+        rule.times = rule.times.saturating_sub(1);
         Some(rule.action.clone())
     });
     let gate = (action == Some(Action::Hold)).then(|| {
         state.held += 1;
         state.gate.get_or_insert_with(|| tokio::sync::watch::channel(false).0).subscribe()
     });
+    state.calls += 1;
+    if let Some(action) = &action {
+        let name = format!("{action:?}");
+        let name = name.split('(').next().unwrap_or_default().to_owned();
+        *state.spoiled.entry(name).or_default() += 1;
+    }
+    if state.forgetful {
+        return (usize::MAX, action, gate);
+    }
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
     let mut partitions = Vec::new();
     collect_partitions(&body, &mut partitions);
@@ -387,7 +449,7 @@ async fn exchange(
     upstream: u16,
     headers: &HeaderMap,
     body: Bytes,
-) -> Result<Response<Full<Bytes>>, Closed> {
+) -> Result<Response<Answer>, Closed> {
     let mut request = Request::post(format!("http://127.0.0.1:{upstream}/"));
     for (name, value) in headers {
         request = request.header(name, value);
@@ -395,26 +457,78 @@ async fn exchange(
     let request = request.body(Full::new(body)).map_err(|_| Closed)?;
     let (parts, body) = client.request(request).await.map_err(|_| Closed)?.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
-    Ok(Response::from_parts(parts, Full::new(body)))
+    Ok(Response::from_parts(parts, whole(body)))
 }
 
 /// `BatchGetItem` that could read nothing this time.
-fn unprocessed(body: &[u8]) -> Response<Full<Bytes>> {
+fn unprocessed(body: &[u8]) -> Response<Answer> {
     let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let answer = json!({"Responses": {}, "UnprocessedKeys": request["RequestItems"]});
     Response::builder()
         .header("content-type", "application/x-amz-json-1.0")
-        .body(Full::new(Bytes::from(answer.to_string())))
+        .body(whole(answer.to_string()))
+        .expect("a response of constants")
+}
+
+/// `BatchGetItem` that found the first item and had no capacity for the rest.
+async fn half_processed(answer: Response<Answer>, body: &[u8]) -> Result<Response<Answer>, Closed> {
+    let (mut parts, found) = answer.into_parts();
+    let bytes = found.collect().await?.to_bytes();
+    let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let mut found: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let Some((table, wanted)) = request["RequestItems"].as_object().and_then(|tables| tables.iter().next())
+    else {
+        return Ok(Response::from_parts(parts, whole(bytes)));
+    };
+    if let Some(items) = found["Responses"][table].as_array_mut() {
+        items.truncate(1);
+        let has = |key: &Value| items.iter().any(|item| item["PK"] == key["PK"] && item["SK"] == key["SK"]);
+        let mut rest = wanted.clone();
+        if let Some(keys) = rest["Keys"].as_array_mut() {
+            keys.retain(|key| !has(key));
+        }
+        found["UnprocessedKeys"] = json!({ table: rest });
+    }
+    // The length and the checksum are those of the whole answer.
+    parts.headers.remove("content-length");
+    parts.headers.remove("x-amz-crc32");
+    Ok(Response::from_parts(parts, whole(found.to_string())))
+}
+
+/// The answer with its text spoiled and its form kept.
+async fn garbled(answer: Response<Answer>) -> Response<Answer> {
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let spoiled: Vec<u8> =
+        bytes.iter().enumerate().map(|(at, byte)| if at % 3 == 0 { !byte } else { *byte }).collect();
+    Response::from_parts(parts, whole(spoiled))
+}
+
+/// The first half of the answer, and then the end of the connection.
+async fn cut(answer: Response<Answer>) -> Response<Answer> {
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let half = bytes.slice(..bytes.len() / 2);
+    let frames = futures_util::stream::iter([Ok(Frame::data(half)), Err(Closed)]);
+    Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
+}
+
+/// What a load balancer says when nobody is behind it.
+fn bad_gateway() -> Response<Answer> {
+    Response::builder()
+        .status(502)
+        .header("content-type", "text/html")
+        .body(whole("<html><body><h1>502 Bad Gateway</h1></body></html>"))
         .expect("a response of constants")
 }
 
 /// An AWS error as the JSON protocols send it. `TransactionConflict` takes the form that the call calls for.
-fn refusal(name: &str, operation: &str, body: &[u8]) -> Response<Full<Bytes>> {
-    let of_kms = matches!(operation, "Sign" | "CreateKey" | "GetPublicKey");
-    let namespace = if of_kms { "" } else { "com.amazonaws.dynamodb.v20120810#" };
+fn refusal(name: &str, target: &str, body: &[u8]) -> Response<Answer> {
+    let namespace =
+        if target.starts_with("TrentService.") { "" } else { "com.amazonaws.dynamodb.v20120810#" };
     let status = if name.contains("Internal") { 500 } else { 400 };
     let mut answer = json!({"message": "injected by the fault proxy"});
-    if name == "TransactionConflict" && operation == "TransactWriteItems" {
+    if name == "TransactionConflict" && target.ends_with(".TransactWriteItems") {
         let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         let items = request["TransactItems"].as_array().map_or(1, Vec::len);
         let mut reasons = vec![json!({"Code": "None"}); items];
@@ -429,7 +543,7 @@ fn refusal(name: &str, operation: &str, body: &[u8]) -> Response<Full<Bytes>> {
     Response::builder()
         .status(status)
         .header("content-type", "application/x-amz-json-1.0")
-        .body(Full::new(Bytes::from(answer.to_string())))
+        .body(whole(answer.to_string()))
         .expect("a response of constants")
 }
 

@@ -20,6 +20,13 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
 }
 
+/// Another DynamoDB and another KMS than the embedded ones, for a second opinion: `WITNESS_DYNAMODB_URL`,
+/// `WITNESS_KMS_URL`. Both or neither.
+#[expect(clippy::disallowed_methods, reason = "see above")]
+pub fn witness() -> Option<(String, String)> {
+    std::env::var("WITNESS_DYNAMODB_URL").ok().zip(std::env::var("WITNESS_KMS_URL").ok())
+}
+
 /// A whole number from the environment, for longer runs than the everyday suite (`ROUNDS=200`).
 #[expect(clippy::disallowed_methods, reason = "the one place where the tests read the environment")]
 pub fn number(variable: &str, default: usize) -> usize {

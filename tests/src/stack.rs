@@ -40,6 +40,7 @@ pub struct Setup {
     function_env: Vec<(String, String)>,
     clock: Option<PathBuf>,
     binaries: Option<PathBuf>,
+    public_url: Option<String>,
 }
 
 impl Default for Setup {
@@ -59,11 +60,12 @@ impl Default for Setup {
             instances: 1,
             seed: false,
             fixed: None,
-            functions: None,
+            functions: settings::witness(),
             schedule_seconds: 3600,
             function_env: cheap.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             clock: None,
             binaries: None,
+            public_url: None,
         }
     }
 }
@@ -136,7 +138,8 @@ impl Setup {
     /// Puts a proxy between the functions and AWS.
     #[must_use]
     pub fn through(mut self, proxy: &Proxy) -> Self {
-        self.fixed = Some((proxy.dynamodb_upstream(), proxy.kms_upstream()));
+        // The proxy passes on to a witness where there is one, and to the embedded services otherwise.
+        self.fixed = settings::witness().is_none().then(|| (proxy.dynamodb_upstream(), proxy.kms_upstream()));
         self.functions = Some((proxy.dynamodb_url(), proxy.kms_url()));
         self
     }
@@ -145,6 +148,13 @@ impl Setup {
     #[must_use]
     pub fn endpoints(mut self, dynamodb: &str, kms: &str) -> Self {
         self.functions = Some((dynamodb.to_owned(), kms.to_owned()));
+        self
+    }
+
+    /// Issues tokens in another stack's name: the same service, in another place.
+    #[must_use]
+    pub fn public_url(mut self, url: &str) -> Self {
+        self.public_url = Some(url.to_owned());
         self
     }
 
@@ -195,6 +205,9 @@ impl Setup {
         }
         if let Some(folder) = &self.binaries {
             command.arg("--bin-dir").arg(folder);
+        }
+        if let Some(url) = &self.public_url {
+            command.args(["--public-url", url]);
         }
         if let Some(policy) = &self.policy {
             command.arg("--policy").arg(policy);
@@ -255,8 +268,14 @@ impl Stack {
         host.parse().expect("host:port")
     }
 
-    /// One of the embedded AWS endpoints: `dynamodb`, `kms` or `lambda`.
+    /// One of the AWS endpoints: `dynamodb`, `kms` or `lambda`; a witness's where there is one.
     pub fn endpoint(&self, service: &str) -> String {
+        match (service, settings::witness()) {
+            ("dynamodb", Some((url, _))) | ("kms", Some((_, url))) => {
+                return url.trim_end_matches('/').to_owned();
+            }
+            _ => {}
+        }
         let url = self.seed["endpoints"][service].as_str().expect(OWN);
         url.trim_end_matches('/').to_owned()
     }

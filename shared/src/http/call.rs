@@ -125,3 +125,7 @@ fn pairs(map: &lambda_http::aws_lambda_events::query_map::QueryMap) -> HashMap<S
     }
     pairs
 }
+
+#[cfg(test)]
+#[path = "call_tests.rs"]
+mod tests;

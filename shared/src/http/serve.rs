@@ -4,9 +4,13 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, RETRY_AFTER, VARY};
-use lambda_http::{Body, Request, Response};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HOST, RETRY_AFTER, VARY};
+use lambda_http::request::LambdaRequest;
+use lambda_http::tower::ServiceExt as _;
+use lambda_http::{Body, LambdaEvent, Request, Response};
 
 use super::call::Call;
 use super::error::{Refusal, Refuse};
@@ -94,8 +98,32 @@ pub async fn run<C: Sync, E: Refuse>(
     handle: Handler<C, E>,
 ) -> Result<(), lambda_http::Error> {
     ending::flush_at_the_end(app).await;
-    lambda_http::run(lambda_http::service_fn(async |request: Request| {
+    let adapter = lambda_http::Adapter::from(lambda_http::service_fn(async |request: Request| {
         Ok::<_, std::convert::Infallible>(answer(app, request, context, handle).await)
+    }));
+    lambda_http::lambda_runtime::run(adapter.map_request(|mut event: LambdaEvent<LambdaRequest>| {
+        make_readable(&mut event.payload);
+        event
     }))
     .await
+}
+
+/// Takes out of an event what would keep the rest from being read. `lambda_http` makes a URL of host, scheme and query, which
+/// strangers write and nobody here reads, and panics if they make none; and if a body is not what the event says it is.
+pub fn make_readable(event: &mut LambdaRequest) {
+    let LambdaRequest::ApiGatewayV2(request) = event else { return };
+    request.headers.remove(HOST);
+    request.headers.remove("x-forwarded-proto");
+    request.request_context.domain_name = None;
+    if !request.raw_path.as_ref().is_some_and(|path| path.starts_with('/')) {
+        request.raw_path = Some("/".to_owned());
+    }
+    let decodes = |body: &String| STANDARD.decode(body).is_ok();
+    if request.is_base64_encoded && !request.body.as_ref().is_none_or(decodes) {
+        request.body = None;
+    }
+    let query = request.raw_query_string.as_deref().unwrap_or_default();
+    if format!("/?{query}").parse::<http::Uri>().is_err() {
+        request.raw_query_string = None;
+    }
 }

@@ -231,6 +231,11 @@ impl KeyRing {
             KeyState::Active if self.planned(now).is_some() => {
                 ring.switch_to(kid, key.active_from.unwrap_or(now), margins, now);
             }
+            // Put away already by a schedule whose clock is ahead of ours, or was when this request began: it can't sign. In
+            // a moment it is retired for us too, and there is a way back from that.
+            KeyState::Retiring if key.disabled_at.is_some() => {
+                return Err(Refused::WrongState(KeyState::Retired));
+            }
             KeyState::Retiring => ring.switch_to(kid, now, margins, now),
             // A key that was withdrawn before it ever signed is no way back. One that is retired and not disabled yet may be
             // about to be disabled by the schedule at this moment: only once that is done can it be undone for certain.

@@ -112,6 +112,30 @@ fn a_full_ring_takes_no_key() {
 }
 
 #[test]
+fn no_spare_falls_due_in_a_full_ring() {
+    let mut ring = first();
+    while ring.keys.len() < MAX_KEYS {
+        let number = u8::try_from(ring.keys.len() + 1).unwrap();
+        let spare_falls_due =
+            ring.due(Some(&policy(true, WRAPPED)), &MARGINS, at(1)) == Some(Due::Spare(WRAPPED));
+        assert!(spare_falls_due, "{number} keys");
+        ring = ring.with_spare(made(number, ES256, 1)).unwrap();
+    }
+    assert_eq!(ring.due(Some(&policy(true, WRAPPED)), &MARGINS, at(1)), None);
+}
+
+/// The schedule, by a clock that is ahead, has put the key away; this request's clock says that it is not retired yet.
+/// Found by the model of the key ring.
+#[test]
+fn nobody_rolls_back_to_a_key_that_was_put_away() {
+    let ring = planned().with_disabled(&kid(1), at(2000 + STAYS));
+    let hasty = ring.roll_back(&kid(1), 1000, &MARGINS, at(2000 + STAYS - 1));
+    assert_eq!(hasty.unwrap_err(), Refused::WrongState(Retired));
+    let patient = ring.roll_back(&kid(1), 1000, &MARGINS, at(2000 + STAYS)).unwrap();
+    assert_eq!(patient.find(&kid(1)).unwrap().disabled_at, None);
+}
+
+#[test]
 fn promotion_before_propagation_is_refused_with_the_time_unless_forced() {
     let ring = planned();
     let promote = |switch, now| ring.promote(&kid(2), switch, &MARGINS, at(now));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Algorithm, Custody, KeyKind, PublicKey};
-use crate::clock::Timestamp;
+use crate::clock::{CLOCKS_APART_SECONDS, Timestamp};
 use crate::id::Kid;
 use crate::rest::Rest;
 
@@ -153,6 +153,14 @@ impl KeyRing {
         self.keys.iter().filter(|key| key.state(now) == KeyState::Active).max_by_key(|key| key.active_from)
     }
 
+    /// The key to sign with at `now`: the active one. Where there is none, the one that becomes active next, if that is no
+    /// further off than clocks may be apart: a function whose clock is behind that of the function which made a tenant's
+    /// first key, or replaced a compromised one, must not refuse everybody meanwhile. It is published like any other.
+    pub fn signer(&self, now: Timestamp) -> Option<&Key> {
+        let soon = now.plus_seconds(CLOCKS_APART_SECONDS);
+        self.active(now).or_else(|| self.planned(now).filter(|key| key.active_from <= Some(soon)))
+    }
+
     /// The keys whose signatures are to be accepted at `now`.
     pub fn published(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
         self.keys.iter().filter(move |key| key.is_published(now))
@@ -220,5 +228,40 @@ mod tests {
             assert_eq!(KeyRing { keys: vec![key(marks)] }.active(now), None);
         }
         assert!(KeyRing { keys: vec![key([Some(1), None, None, None])] }.active(now).is_some());
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_signs_with_the_key_that_comes_next_and_never_with_one_that_is_out() {
+        let now = Timestamp::from_seconds(100);
+        let ring =
+            |marks: &[[Option<u64>; 4]]| KeyRing { keys: marks.iter().map(|marks| key(*marks)).collect() };
+        let signs = |marks: &[[Option<u64>; 4]]| ring(marks).signer(now).and_then(|key| key.active_from);
+        let at = |seconds| Some(Timestamp::from_seconds(seconds));
+        assert_eq!(signs(&[[Some(220), None, None, None]]), at(220), "a tenant made two minutes from now");
+        assert_eq!(signs(&[[Some(221), None, None, None]]), None, "no clock is that far off");
+        assert_eq!(
+            signs(&[[Some(1), None, None, Some(50)], [Some(101), None, None, None]]),
+            at(101),
+            "replaced"
+        );
+        assert_eq!(
+            signs(&[[Some(1), None, None, None], [Some(101), None, None, None]]),
+            at(1),
+            "not before its time"
+        );
+        assert_eq!(signs(&[[Some(101), None, None, Some(50)]]), None, "compromised");
+        assert_eq!(signs(&[[None; 4]]), None, "a spare that nobody promoted");
+    }
+
+    #[test]
+    fn what_is_shown_of_a_key_is_whole_and_says_nothing_of_where_it_is() {
+        let shown = key([Some(1), Some(50), Some(200), None]).show(Timestamp::from_seconds(100));
+        let expected = serde_json::json!({
+            "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "algorithm": "EdDSA", "custody": "kms",
+            "state": "retiring", "published_at": 0, "active_from": 1, "superseded_at": 50, "retire_at": 200,
+            "compromised_at": null, "disabled_at": null, "destroying_at": null, "retained": false,
+        });
+        assert_eq!(shown, expected);
+        assert_eq!((Custody::Kms.name(), Custody::Wrapped.name()), ("kms", "wrapped"), "as they are stored");
     }
 }

@@ -13,7 +13,7 @@ use super::seal::{self, Place, SEALED, Unopenable};
 use super::token::RefreshToken;
 use crate::bytes::Bytes;
 use crate::client::{Client, ClientStatus};
-use crate::clock::Timestamp;
+use crate::clock::{CLOCKS_APART_SECONDS, Timestamp};
 use crate::id::{ClientId, FamilyId, UserId};
 use crate::policy::Policy;
 use crate::rest::Rest;
@@ -23,9 +23,6 @@ use crate::user::User;
 
 /// How many replayed generations in a row are worth telling a person about.
 pub const NOTABLE_REPLAY_STREAK: u32 = 10;
-
-/// How far the clocks of two functions may be apart, in seconds.
-const CLOCK_SKEW_SECONDS: u64 = 60;
 
 /// Whether a family lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -485,7 +482,7 @@ impl Family {
 
     /// Whether the family was opened by a client that was removed before this one was registered under the same id.
     fn is_of_a_former(&self, client: &Client) -> bool {
-        self.created_at.plus_seconds(CLOCK_SKEW_SECONDS) < client.created_at
+        self.created_at.plus_seconds(CLOCKS_APART_SECONDS) < client.created_at
     }
 
     /// Whether the family gives tokens at `now` under the epochs of its tenant and user.

@@ -100,6 +100,8 @@ impl World {
                     "a replay gives the one successor"
                 );
                 if let Some(changed) = replayed.change {
+                    assert_eq!(changed.version, self.family.version + 1);
+                    assert_eq!(changed.last_used_at, self.now);
                     self.family = changed;
                 }
             }
@@ -190,6 +192,57 @@ fn the_last_generation_does_not_wrap() {
     world.family.generation = u32::MAX;
     world.tokens[0].generation = u32::MAX;
     assert_eq!(world.verdict(&world.tokens[0].clone()), Verdict::Dead(Dead::Expired));
+}
+
+#[test]
+fn a_rotation_leaves_its_mark_and_its_moment() {
+    let mut world = World::new();
+    let opened = world.family.clone();
+    world.wait(7);
+    let world = world.after(1);
+    assert_ne!(world.family.rotation_id, opened.rotation_id, "tells our own landed write from another's");
+    assert_eq!((world.family.rotated_at, world.family.last_used_at), (world.now, world.now));
+    assert_eq!(world.family.created_at, opened.created_at);
+}
+
+#[test]
+fn every_change_raises_the_version_that_writes_are_conditional_on() {
+    let family = World::new().after(1).family;
+    assert_eq!(family.confirm().unwrap().version, family.version + 1);
+    let kept = family.restamp(9);
+    assert_eq!((kept.version, kept.user_epoch), (family.version + 1, 9));
+    assert_eq!(
+        Family { version: family.version, user_epoch: family.user_epoch, ..kept },
+        family,
+        "and nothing else"
+    );
+}
+
+#[test]
+fn a_family_is_open_until_its_first_expiry_and_live_under_its_epochs() {
+    let world = World::new();
+    let family = &world.family;
+    let before = |moment: Timestamp| Timestamp::from_millis(moment.millis() - 1);
+    let (idle, absolute) = (family.idle_expiry, family.absolute_expiry);
+    assert!(family.is_open(START) && family.is_open(before(idle)) && !family.is_open(idle));
+    let old = Family { idle_expiry: absolute.plus_seconds(1), ..family.clone() };
+    assert!(old.is_open(before(absolute)) && !old.is_open(absolute));
+    let revoked = Family { status: FamilyStatus::Revoked, ..family.clone() };
+    assert!(!revoked.is_open(START));
+    let (tenant, user) = (&world.tenant, &world.user);
+    assert!(family.is_live(tenant, user, START) && !family.is_live(tenant, user, idle));
+    assert!(!family.is_live(tenant, &User { epoch: user.epoch + 1, ..user.clone() }, START));
+    assert!(!family.is_live(&Tenant { epoch: tenant.epoch + 1, ..tenant.clone() }, user, START));
+}
+
+#[test]
+fn a_family_of_a_client_of_before_is_dead_but_for_clocks_that_are_apart() {
+    let mut world = World::new();
+    let token = world.tokens[0].clone();
+    world.client.created_at = START.plus_seconds(CLOCKS_APART_SECONDS);
+    assert_eq!(world.verdict(&token), Verdict::Rotate);
+    world.client.created_at = Timestamp::from_millis(world.client.created_at.millis() + 1);
+    assert_eq!(world.verdict(&token), Verdict::Dead(Dead::Client));
 }
 
 #[test]

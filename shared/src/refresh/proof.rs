@@ -71,4 +71,12 @@ mod tests {
         let proof = Proof::new([1; 16]);
         assert_ne!(&kept(&proof).as_ref()[..16], next(&proof).expose());
     }
+
+    #[test]
+    fn a_proof_is_followed_so_far_and_no_further() {
+        let oldest = Proof::new([1; 16]);
+        let at_the_end = (0..MAX_GAP).fold(oldest.clone(), |proof, _| next(&proof));
+        assert!(chains(&oldest, MAX_GAP, &kept(&at_the_end)));
+        assert!(!chains(&oldest, MAX_GAP + 1, &kept(&next(&at_the_end))), "it would, and costs too much");
+    }
 }

@@ -104,7 +104,7 @@ impl Signer {
         input: impl Fn(&Key) -> Result<String, CompactError>,
     ) -> Result<String, SignError> {
         let Occasion { tenant, now, .. } = occasion;
-        let active = tenant.ring.active(now).ok_or(SignError::NoActiveKey)?;
+        let active = tenant.ring.signer(now).ok_or(SignError::NoActiveKey)?;
         let outlives = |key: &&Key| {
             let end = now.plus_seconds(lives_seconds.saturating_add(self.margins.leeway_seconds));
             key.state(now) == KeyState::Retiring && key.retire_at.is_some_and(|at| end <= at)

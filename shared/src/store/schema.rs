@@ -251,4 +251,90 @@ mod tests {
         }
         assert!(directory(&acme).pk.starts_with("TENANTS#"));
     }
+
+    /// Written out in full: functions of two adjacent releases share the table, and IAM pins tenants by these texts.
+    #[test]
+    fn keys_are_what_the_table_holds() {
+        let acme: TenantId = "acme".parse().unwrap();
+        let name: LoginId = "ada".parse().unwrap();
+        let now = Timestamp::from_millis(1_800_000_123_456);
+        let uid = UserId::from_bytes([1; 16]);
+        let device = Bytes::from([0; 32]);
+        let hex = "01".repeat(16);
+        let zeros = "A".repeat(43);
+        let window = |key| counter(&acme, &Counter::at(key, &Limits::default(), now));
+        let rows: [(Key, &str, String); 12] = [
+            (tenant(&acme), "T#acme", "TENANT".to_owned()),
+            (client(&acme, &"app".parse().unwrap()), "T#acme", "CLIENT#app".to_owned()),
+            (wrapped(&acme, &zeros.parse().unwrap()), "T#acme", format!("WRAPPED#{zeros}")),
+            (listed_at(&acme, 7, "ada"), "T#acme#N#7", "ada".to_owned()),
+            (signatures(&acme, now), "T#acme#X#S", "1800000123".to_owned()),
+            (answer(&acme, &device), "T#acme#X#I", zeros.clone()),
+            (login(&acme, &name), "T#acme#L#ada", "LOGIN".to_owned()),
+            (user(&acme, uid), &format!("T#acme#U#usr_{hex}"), "USER".to_owned()),
+            (
+                family(&acme, uid, FamilyId::from_bytes([1; 16])),
+                &format!("T#acme#U#usr_{hex}"),
+                format!("F#{hex}"),
+            ),
+            (known_device(&acme, &name, &device), "T#acme#X#L#ada", format!("K#{zeros}")),
+            (window(CounterKey::Account(name.clone())), "T#acme#X#L#ada", "A#1800000000".to_owned()),
+            (directory_at(3, &acme), "TENANTS#3", "acme".to_owned()),
+        ];
+        for (key, pk, sk) in rows {
+            assert_eq!((key.pk.as_str(), key.sk), (pk, sk));
+        }
+        let address = window(CounterKey::Address(address_bucket("192.0.2.1")));
+        assert_eq!((address.pk.as_str(), address.sk.as_str()), ("T#acme#X#A#192.0.2.1", "1800000000"));
+        assert_eq!(window(CounterKey::Device(name, device)).sk, format!("D#{zeros}#1800000000"));
+    }
+
+    #[test]
+    fn what_is_written_at_a_moment_is_found_by_it() {
+        let acme: TenantId = "acme".parse().unwrap();
+        let now = Timestamp::from_millis(1_800_000_123_456);
+        let (entry, event) = (revocation(&acme, now), audit(&acme, now));
+        assert_eq!(entry.pk, format!("T#acme#R#{}", 1_800_000_123 / 600));
+        assert_eq!(event.pk, audit_day(&acme, day(now)));
+        assert_eq!(event.pk, format!("T#acme#A#{}", 1_800_000_123 / 86_400));
+        for sk in [&entry.sk, &event.sk] {
+            assert!(sk.starts_with("1800000123456#"), "{sk}");
+            assert!(*sk >= moment(now) && *sk < moment_end(now), "{sk}");
+        }
+        assert_eq!(moment(Timestamp::from_millis(5)), "0000000000005", "sorted as text");
+        assert_ne!(revocation(&acme, now).sk, entry.sk, "two of one moment");
+    }
+
+    #[test]
+    fn the_spread_of_lists_is_within_its_bounds_and_uses_them() {
+        let acme: TenantId = "acme".parse().unwrap();
+        let names: Vec<LoginId> = (0..200).map(|n| format!("user{n}").parse().unwrap()).collect();
+        let listed: std::collections::BTreeSet<String> =
+            names.iter().map(|name| listed(&acme, name).pk).collect();
+        let all = (0..USER_SHARDS).map(|shard| format!("T#acme#N#{shard}")).collect();
+        assert_eq!(listed, all);
+        let tenants: Vec<TenantId> = (0..200).map(|n| format!("tenant{n}").parse().unwrap()).collect();
+        let directories: std::collections::BTreeSet<String> =
+            tenants.iter().map(|tenant| directory(tenant).pk).collect();
+        assert_eq!(directories, (0..SHARDS).map(shard).collect());
+    }
+
+    #[test]
+    fn an_item_is_known_by_its_whole_key() {
+        let key = Key::new("T#acme".to_owned(), "TENANT");
+        let item = key.attributes();
+        assert!(key.is_of(&item));
+        assert_eq!(Key::of(&item), Some(key.clone()));
+        for (name, value) in [(PK, "T#globex"), (SK, "CLIENT#app")] {
+            let mut other = item.clone();
+            other.insert(name.to_owned(), text(value));
+            assert!(!key.is_of(&other), "another {name}");
+            other.remove(name);
+            assert!(!key.is_of(&other) && Key::of(&other).is_none(), "without {name}");
+        }
+        assert_eq!(
+            (text("a"), number(7)),
+            (AttributeValue::S("a".to_owned()), AttributeValue::N("7".to_owned()))
+        );
+    }
 }

@@ -348,3 +348,37 @@ fn malformed_der_is_refused() {
     trailing.push(0);
     assert!(ecdsa_from_der(&trailing).is_err());
 }
+
+#[test]
+fn limits_are_met_to_the_byte_and_to_the_second() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let longest = changed(|claims| claims["exp"] = json!(NOW.seconds() + 3600));
+    assert!(
+        bench.verify(&bench.sign(&bench.header(), &longest)).is_ok(),
+        "the longest life that a policy can give"
+    );
+    let padded = |length: usize| {
+        let payload = changed(|claims| claims["padding"] = json!("x".repeat(length)));
+        bench.sign(&bench.header(), &payload)
+    };
+    let of_length = |wanted: usize| {
+        // Base64 grows in steps: of three lengths in a row one is met.
+        (0..wanted).rev().map(padded).find(|token| token.len() <= wanted).unwrap()
+    };
+    let full = of_length(MAX_TOKEN);
+    assert!(full.len() == MAX_TOKEN && bench.verify(&full).is_ok(), "{} bytes", full.len());
+    let over = of_length(MAX_TOKEN + 2);
+    assert!(over.len() > MAX_TOKEN, "{} bytes", over.len());
+    assert_eq!(bench.verify(&over), Err(Refusal::Malformed));
+}
+
+#[test]
+fn every_reason_has_a_name_of_its_own() {
+    use Refusal::{
+        Algorithm, Audience, Expired, Header, Issuer, Malformed, NotYetValid, Signature, UnknownKey,
+    };
+    let all = [Malformed, Header, UnknownKey, Algorithm, Signature, Issuer, Audience, Expired, NotYetValid];
+    let names = all.map(Refusal::name);
+    let expected = "malformed header unknown_key algorithm signature issuer audience expired not_yet_valid";
+    assert_eq!(names.join(" "), expected);
+}

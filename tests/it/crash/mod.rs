@@ -1,6 +1,8 @@
 //! `kill -9` of the function before and after every AWS call, by index; then the client comes again. No session may be
 //! lost, none forked, no tenant half made. The table of results is printed.
 
+mod sweep;
+
 use std::time::Duration;
 
 use leasehold_tests::http::{Call, Http, Reply, fail};
