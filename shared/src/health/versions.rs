@@ -109,19 +109,20 @@ pub fn app(version: &str) -> &str {
 pub fn compare(left: &str, right: &str) -> Ordering {
     let parts = |version: &str| -> Vec<Part> {
         let number = version.split_once('/').map_or(version, |(_, number)| number);
-        let mut parts: Vec<Part> = number
+        number
             .split(['.', '-', '+', '_'])
             .map(|part| part.parse().map_or_else(|_| Part::Text(part.to_owned()), Part::Number))
-            .collect();
-        while parts.last() == Some(&Part::Number(0)) {
-            parts.pop();
-        }
-        parts
+            .collect()
     };
     let (left, right) = (parts(left), parts(right));
+    // Where one ends, 0 stands beside a number (`5.0` is `5`), and what comes after any text beside a text.
+    let beside = |other: Option<&Part>| match other {
+        Some(Part::Number(_)) => Part::Number(0),
+        Some(Part::Text(_) | Part::End) | None => Part::End,
+    };
     for at in 0..left.len().max(right.len()) {
-        let end = Part::End;
-        let order = left.get(at).unwrap_or(&end).cmp(right.get(at).unwrap_or(&end));
+        let (own, other) = (left.get(at), right.get(at));
+        let order = own.unwrap_or(&beside(other)).cmp(other.unwrap_or(&beside(own)));
         if order.is_ne() {
             return order;
         }
