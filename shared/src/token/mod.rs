@@ -6,7 +6,9 @@
 
 pub mod claims;
 pub mod compact;
+pub mod key_set;
 pub mod verify;
 
 pub use claims::{AccessClaims, Epochs};
+pub use key_set::KeySet;
 pub use verify::{Refusal, Verified, Verifier};

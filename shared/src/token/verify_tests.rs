@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::id::ClientId;
-use crate::keys::{Algorithm, Custody, Key, KeyKind, PublicKey};
+use crate::keys::{Algorithm, Custody, Key, KeyKind, KeyRing, PublicKey};
 use crate::token::claims::Epochs;
 use crate::token::compact::{ecdsa_from_der, join, signing_input};
 
@@ -83,7 +83,12 @@ impl Bench {
     }
 
     fn verify(&self, token: &str) -> Result<Verified, Refusal> {
-        let verifier = Verifier { tenant: &self.tenant, issuer: ISSUER, ring: &self.ring, audience: "api" };
+        let verifier = Verifier {
+            tenant: &self.tenant,
+            issuer: ISSUER,
+            keys: &KeySet::of(&self.ring, NOW),
+            audience: "api",
+        };
         verifier.verify(token, NOW)
     }
 
@@ -222,6 +227,8 @@ fn header_members_we_never_set_are_refused() {
     }
     let twice = format!(r#"{{"typ":"at+jwt","alg":"none","alg":"EdDSA","kid":"{}"}}"#, bench.key.kid);
     assert_eq!(bench.verify(&bench.sign_text(&twice, &changed(|_| ()).to_string())), Err(Refusal::Header));
+    let escaped = format!(r#"{{"typ":"at+jwt","alg":"\u0045dDSA","kid":"{}"}}"#, bench.key.kid);
+    assert_eq!(bench.verify(&bench.sign_text(&escaped, &changed(|_| ()).to_string())), Err(Refusal::Header));
     let full = json!({ "typ": "application/at+jwt", "alg": "EdDSA", "kid": bench.key.kid });
     assert!(bench.verify(&bench.sign(&full, &changed(|_| ()))).is_ok());
 }
@@ -256,6 +263,11 @@ fn claims_are_exact_and_of_their_types() {
         ("sub", json!("app"), Refusal::Malformed),
         ("sid", json!(""), Refusal::Malformed),
         ("ep", json!("01.2"), Refusal::Malformed),
+        ("nbf", json!(null), Refusal::Malformed),
+        ("scope", json!(["read"]), Refusal::Malformed),
+        ("scope", json!(null), Refusal::Malformed),
+        ("roles", json!("admin"), Refusal::Malformed),
+        ("aud", json!("api"), Refusal::Malformed),
     ];
     for (name, value, refusal) in rows {
         let token = bench.sign(&bench.header(), &changed(|claims| claims[name] = value.clone()));
@@ -273,8 +285,11 @@ fn claims_are_exact_and_of_their_types() {
             "without {name}"
         );
     }
-    let twice = changed(|_| ()).to_string().replacen('{', r#"{"exp":1,"#, 1);
-    assert_eq!(bench.verify(&bench.sign_text(&bench.header().to_string(), &twice)), Err(Refusal::Malformed));
+    for twice in [r#"{"exp":1,"#, r#"{"plan":"silver","#, r#"{"\u0070lan":"silver","#, r#"{"aud":["api"],"#] {
+        let payload = changed(|_| ()).to_string().replacen('{', twice, 1);
+        let token = bench.sign_text(&bench.header().to_string(), &payload);
+        assert_eq!(bench.verify(&token), Err(Refusal::Malformed), "{twice}");
+    }
     let skewed = bench.sign(&bench.header(), &changed(|claims| claims["iat"] = json!(now + 60)));
     assert!(bench.verify(&skewed).is_ok(), "a clock a minute behind");
 }
@@ -369,16 +384,56 @@ fn limits_are_met_to_the_byte_and_to_the_second() {
     assert!(full.len() == MAX_TOKEN && bench.verify(&full).is_ok(), "{} bytes", full.len());
     let over = of_length(MAX_TOKEN + 2);
     assert!(over.len() > MAX_TOKEN, "{} bytes", over.len());
-    assert_eq!(bench.verify(&over), Err(Refusal::Malformed));
+    assert_eq!(bench.verify(&over).unwrap_err(), Refusal::Malformed);
 }
 
 #[test]
 fn every_reason_has_a_name_of_its_own() {
     use Refusal::{
-        Algorithm, Audience, Expired, Header, Issuer, Malformed, NotYetValid, Signature, UnknownKey,
+        Algorithm, Audience, Epoch, Expired, Header, Issuer, Key, Malformed, NotYetValid, Session, Signature,
+        Tenant, UnknownKey,
     };
-    let all = [Malformed, Header, UnknownKey, Algorithm, Signature, Issuer, Audience, Expired, NotYetValid];
-    let names = all.map(Refusal::name);
-    let expected = "malformed header unknown_key algorithm signature issuer audience expired not_yet_valid";
+    let of_the_token =
+        [Malformed, Header, UnknownKey, Algorithm, Signature, Issuer, Audience, Expired, NotYetValid];
+    let names = of_the_token.into_iter().chain([Tenant, Key, Epoch, Session]).map(Refusal::name);
+    let names: Vec<_> = names.collect();
+    let expected = "malformed header unknown_key algorithm signature issuer audience expired not_yet_valid \
+                    tenant key epoch session";
     assert_eq!(names.join(" "), expected);
+}
+
+#[test]
+fn only_what_a_key_could_mend_is_worth_a_look_up() {
+    let (bench, stranger) = (Bench::new(Algorithm::ES256), Bench::new(Algorithm::ES256));
+    let expected = Expected { tenant: &bench.tenant, issuer: ISSUER, audience: "api" };
+    assert_eq!(expected.is_worth_a_look_up(&stranger.valid(), NOW), Ok(()), "an unknown key");
+    let header = |name: &str, value: Value| {
+        let mut header = bench.header();
+        header[name] = value;
+        bench.sign(&header, &changed(|_| ()))
+    };
+    let claim =
+        |name: &str, value: Value| bench.sign(&bench.header(), &changed(|claims| claims[name] = value));
+    for (token, refusal) in [
+        ("x".to_owned(), Refusal::Malformed),
+        (header("typ", json!("JWT")), Refusal::Header),
+        (header("kid", json!("../../x")), Refusal::UnknownKey),
+        (header("alg", json!("none")), Refusal::Algorithm),
+        (claim("iss", json!("https://elsewhere.example")), Refusal::Issuer),
+        (claim("tid", json!("globex")), Refusal::Issuer),
+        (claim("aud", json!(["other"])), Refusal::Audience),
+        (claim("exp", json!(1)), Refusal::Expired),
+    ] {
+        assert_eq!(expected.is_worth_a_look_up(&token, NOW), Err(refusal), "{token}");
+    }
+}
+
+#[test]
+fn a_scope_is_a_whole_word() {
+    let mut claims = claims();
+    claims.scope = "orders:read orders:write".to_owned();
+    assert!(claims.has_scope("orders:read") && claims.has_scope("orders:write"));
+    for scope in ["orders", "orders:rea", "orders:read orders:write", "", " "] {
+        assert!(!claims.has_scope(scope), "{scope:?}");
+    }
 }
