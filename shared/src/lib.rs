@@ -8,6 +8,8 @@ pub mod clock;
 pub mod secret;
 pub mod bytes;
 pub mod rest;
+pub mod bounded;
+pub mod pace;
 pub mod id;
 pub mod keys;
 pub mod client;
@@ -20,7 +22,10 @@ pub mod refresh;
 pub mod throttle;
 pub mod revocation;
 pub mod audit;
-pub mod bounded;
+pub mod revoked;
+pub mod feed;
+pub mod view;
+pub mod tenants;
 
 // Adapters.
 #[cfg(feature = "aws")]
@@ -53,5 +58,7 @@ pub mod app;
 pub mod ending;
 #[cfg(feature = "aws")]
 pub mod steps;
+#[cfg(feature = "aws")]
+pub mod live;
 #[cfg(feature = "aws")]
 pub mod http;

@@ -27,11 +27,16 @@ const RINGS: &[(&str, &[&str])] = &[
             "rest",
             "revocation",
             "audit",
+            "revoked",
+            "feed",
+            "view",
+            "tenants",
             "bounded",
+            "pace",
         ],
     ),
     ("adapters", &["config", "trouble", "reach", "store", "kms", "sign"]),
-    ("edge", &["metrics", "telemetry", "app", "issue", "recorder", "ending", "steps", "http"]),
+    ("edge", &["metrics", "telemetry", "app", "issue", "recorder", "ending", "steps", "live", "http"]),
 ];
 
 /// Where the AWS SDK may be named.

@@ -1,0 +1,54 @@
+//! What a verifying function knows of one tenant at a moment, and the decision by it. All in memory, no call.
+
+use crate::clock::Timestamp;
+use crate::revoked::Revoked;
+use crate::token::verify::Expected;
+use crate::token::{KeySet, Refusal, Verified};
+
+/// Keys and revocations of one tenant.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its keys.
+    pub keys: KeySet,
+    /// What it has revoked.
+    pub revoked: Revoked,
+}
+
+impl View {
+    /// Decides on a token.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn decide(&self, expected: Expected<'_>, token: &str, now: Timestamp) -> Result<Verified, Refusal> {
+        let verified = expected.verifier(&self.keys).verify(token, now)?;
+        self.revoked.check(&verified)?;
+        Ok(verified)
+    }
+}
+
+/// No `Verified` came of a token.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// The token is not good: 401, or 403 where nothing else can be said.
+    #[error("refused: {0}")]
+    Refused(#[from] Refusal),
+    /// What is known of the tenant is too old to decide by, and reading it anew failed. The token may be good: 503.
+    #[error("undecided: {reason}")]
+    Undecided {
+        /// What is missing, as logs and counters name it.
+        reason: &'static str,
+        /// Why.
+        #[source]
+        cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+impl Denied {
+    /// The reason as logs and counters name it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.name(),
+            Self::Undecided { reason, .. } => reason,
+        }
+    }
+}
