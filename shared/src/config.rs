@@ -4,10 +4,10 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::client::is_local_host;
 use crate::keys::Margins;
 use crate::password::{HashCost, HashSettings, PasswordPolicy};
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
+use crate::tenant::check_public_url;
 use crate::throttle::{Limit, Limits};
 use crate::token::verify::LEEWAY_SECONDS;
 
@@ -237,19 +237,7 @@ fn invalid(name: &'static str, why: &impl Display) -> ConfigError {
 }
 
 fn public_url(name: &'static str, url: String) -> Result<String, ConfigError> {
-    let host = |rest: &str| {
-        rest.split('/').next().and_then(|authority| authority.rsplit(':').next_back()).map(is_local_host)
-    };
-    let local = url.strip_prefix("http://").and_then(host).unwrap_or(false);
-    if url.len() > 100 {
-        Err(invalid(name, &"longer than 100 characters"))
-    } else if !(url.starts_with("https://") || local) {
-        Err(invalid(name, &"must be https, or http on this machine (RFC 8414 section 2)"))
-    } else if url.ends_with('/') || url.contains(['?', '#', ' ']) {
-        Err(invalid(name, &"must have no trailing slash, query or fragment"))
-    } else {
-        Ok(url)
-    }
+    check_public_url(&url).map_err(|why| invalid(name, &why)).map(|()| url)
 }
 
 struct Reader<'a> {
@@ -325,6 +313,7 @@ mod tests {
             ("PUBLIC_URL", "https://auth.example/"),
             ("PUBLIC_URL", "https://auth.example?x"),
             ("KEYS_URL", "http://keys.example"),
+            ("PUBLIC_URL", "http://localhost:80@evil.example"),
             ("REQUEST_DEADLINE_SECONDS", "soon"),
             ("REQUEST_DEADLINE_SECONDS", "-1"),
             ("REQUEST_DEADLINE_SECONDS", "0"),

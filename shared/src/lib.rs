@@ -28,6 +28,8 @@ pub mod view;
 pub mod tenants;
 
 // Adapters.
+#[cfg(feature = "remote")]
+pub mod remote;
 #[cfg(feature = "aws")]
 pub mod password;
 #[cfg(feature = "aws")]

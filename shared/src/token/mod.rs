@@ -7,6 +7,8 @@
 pub mod claims;
 pub mod compact;
 pub mod key_set;
+#[cfg(test)]
+pub mod testing;
 pub mod verify;
 
 pub use claims::{AccessClaims, Epochs};

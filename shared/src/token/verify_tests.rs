@@ -1,70 +1,11 @@
 //! Forged and odd tokens, each beside the valid one it was made of.
 
-use std::collections::BTreeSet;
-
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::id::ClientId;
-use crate::keys::{Algorithm, Custody, Key, KeyKind, KeyRing, PublicKey};
-use crate::token::claims::Epochs;
+use crate::keys::{Custody, Key, KeyKind, KeyRing, PublicKey};
 use crate::token::compact::{ecdsa_from_der, join, signing_input};
-
-const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
-const ISSUER: &str = "https://auth.example/t/acme";
-
-enum Signer {
-    Rsa(RsaKeyPair),
-    P256(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-}
-
-impl Signer {
-    fn generate(algorithm: Algorithm) -> (Self, Vec<u8>) {
-        match algorithm {
-            Algorithm::RS256 => {
-                let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
-                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
-                (Self::Rsa(pair), spki)
-            }
-            Algorithm::ES256 => {
-                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
-                (Self::P256(pair), spki)
-            }
-            Algorithm::EdDsa => {
-                let pair = Ed25519KeyPair::generate().unwrap();
-                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
-                (Self::Ed25519(pair), spki)
-            }
-        }
-    }
-
-    fn sign(&self, input: &[u8]) -> Vec<u8> {
-        let rng = SystemRandom::new();
-        match self {
-            Self::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &rng, input, &mut signature).unwrap();
-                signature
-            }
-            Self::P256(pair) => ecdsa_from_der(pair.sign(&rng, input).unwrap().as_ref()).unwrap().to_vec(),
-            Self::Ed25519(pair) => pair.sign(input).as_ref().to_vec(),
-        }
-    }
-
-    fn der(&self, input: &[u8]) -> Vec<u8> {
-        match self {
-            Self::P256(pair) => pair.sign(&SystemRandom::new(), input).unwrap().as_ref().to_vec(),
-            Self::Rsa(_) | Self::Ed25519(_) => self.sign(input),
-        }
-    }
-}
+use crate::token::testing::{ISSUER, NOW, Signer, claims};
 
 struct Bench {
     signer: Signer,
@@ -109,28 +50,6 @@ impl Bench {
     fn valid(&self) -> String {
         let input = signing_input(self.key.algorithm, &self.key.kid, &claims()).unwrap();
         join(&input, &self.signer.sign(input.as_bytes()))
-    }
-}
-
-fn claims() -> AccessClaims {
-    AccessClaims {
-        iss: ISSUER.to_owned(),
-        sub: UserId::from_bytes([1; 16]),
-        aud: BTreeSet::from(["api".to_owned()]),
-        client_id: "app".parse::<ClientId>().unwrap(),
-        exp: NOW.seconds() + 900,
-        iat: NOW.seconds(),
-        nbf: None,
-        jti: "j".to_owned(),
-        scope: "read".to_owned(),
-        sid: FamilyId::from_bytes([2; 16]),
-        tid: "acme".parse().unwrap(),
-        ep: Epochs { tenant: 1, user: 2 },
-        auth_time: NOW.seconds(),
-        amr: vec!["pwd".to_owned()],
-        roles: BTreeSet::new(),
-        permissions: BTreeSet::new(),
-        custom: serde_json::Map::from_iter([("plan".to_owned(), json!("gold"))]),
     }
 }
 
@@ -435,5 +354,22 @@ fn a_scope_is_a_whole_word() {
     assert!(claims.has_scope("orders:read") && claims.has_scope("orders:write"));
     for scope in ["orders", "orders:rea", "orders:read orders:write", "", " "] {
         assert!(!claims.has_scope(scope), "{scope:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_tried_out_says_what_is_wrong_with_it() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let keys = KeySet::of(&bench.ring, NOW);
+    let token = bench.valid();
+    let at = |issuer, audience, now| examine(&token, issuer, audience, &keys, now).map(|claims| claims.sub);
+    assert_eq!(at(None, None, NOW), Ok(UserId::from_bytes([1; 16])));
+    assert_eq!(at(Some(ISSUER), Some("api"), NOW), Ok(UserId::from_bytes([1; 16])));
+    assert_eq!(at(Some("https://auth.example/t/globex"), None, NOW), Err(Refusal::Issuer));
+    assert_eq!(at(Some("not an issuer"), None, NOW), Err(Refusal::Issuer));
+    assert_eq!(at(None, Some("other"), NOW), Err(Refusal::Audience));
+    assert_eq!(at(None, None, NOW.plus_seconds(900)), Err(Refusal::Expired));
+    for text in ["", "a.b.c", "a.e30.c"] {
+        assert_eq!(examine(text, None, None, &keys, NOW), Err(Refusal::Malformed), "{text}");
     }
 }
