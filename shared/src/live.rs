@@ -19,7 +19,7 @@ use crate::tenants::Tenants;
 use crate::token::verify::Expected;
 use crate::token::{KeySet, Refusal, Verified};
 use crate::user::User;
-use crate::view::{Denied, View};
+use crate::view::{Denied, LiveSettings, View};
 
 /// How long a reading may take that a decision can do without, in milliseconds.
 const SPARE_READ_MILLIS: u64 = 1000;
@@ -27,37 +27,6 @@ const SPARE_READ_MILLIS: u64 = 1000;
 const RETRY_MILLIS: u64 = 1000;
 /// How long decisions read for themselves, in seconds, before it is tried again whether all revocations fit into memory.
 const OVERFLOW_SECONDS: u64 = 300;
-
-/// The settings. All times are in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LiveSettings {
-    /// How old what is known of a tenant may be before it is read again.
-    pub poll_seconds: u64,
-    /// How old it may be at most, when reading it again fails.
-    pub delay_seconds: u64,
-    /// How soon what was not there, a key or a tenant, is looked for again.
-    pub cool_down_seconds: u64,
-    /// How far before its last reading a reading of revocations begins: longer than a request may be under way, and the
-    /// difference of two clocks.
-    pub overlap_seconds: u64,
-    /// How many tenants are kept in memory.
-    pub tenants: usize,
-    /// How many revocations of each.
-    pub revocations: usize,
-}
-
-impl Default for LiveSettings {
-    fn default() -> Self {
-        Self {
-            poll_seconds: 2,
-            delay_seconds: 5,
-            cool_down_seconds: 30,
-            overlap_seconds: 30,
-            tenants: 500,
-            revocations: 20_000,
-        }
-    }
-}
 
 /// Verifies access tokens by the table.
 #[derive(Debug)]

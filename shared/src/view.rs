@@ -26,6 +26,37 @@ impl View {
     }
 }
 
+/// How often a verifying function reads a tenant, and how much it keeps. All times are in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveSettings {
+    /// How old what is known of a tenant may be before it is read again.
+    pub poll_seconds: u64,
+    /// How old it may be at most, when reading it again fails.
+    pub delay_seconds: u64,
+    /// How soon what was not there, a key or a tenant, is looked for again.
+    pub cool_down_seconds: u64,
+    /// How far before its last reading a reading of revocations begins: longer than a request may be under way, and the
+    /// difference of two clocks.
+    pub overlap_seconds: u64,
+    /// How many tenants are kept in memory.
+    pub tenants: usize,
+    /// How many revocations of each.
+    pub revocations: usize,
+}
+
+impl Default for LiveSettings {
+    fn default() -> Self {
+        Self {
+            poll_seconds: 2,
+            delay_seconds: 5,
+            cool_down_seconds: 30,
+            overlap_seconds: 30,
+            tenants: 500,
+            revocations: 20_000,
+        }
+    }
+}
+
 /// No `Verified` came of a token.
 #[derive(Debug, thiserror::Error)]
 pub enum Denied {
