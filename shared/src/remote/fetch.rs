@@ -61,7 +61,7 @@ impl Fetcher {
             .build();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .pool_max_idle_per_host(4)
             .build(connector);
         Ok(Self { client, timeout, max_bytes: settings.max_bytes })

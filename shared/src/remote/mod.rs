@@ -25,13 +25,14 @@ use std::time::Duration;
 
 use crate::clock::{self, Timestamp};
 use crate::id::TenantId;
+use crate::pace::{Need, SPARE_MILLIS};
 use crate::tenant::{InvalidUrl, check_public_url, issuer};
 use crate::tenants::Tenants;
 use crate::token::verify::Expected;
 use crate::token::{Refusal, Verified};
 use crate::view::Denied;
 use fetch::{FetchError, Fetcher};
-use slot::{Need, Slot};
+use slot::Slot;
 
 /// The settings. All times are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,9 +105,6 @@ pub enum OnTrouble {
     /// Tokens are good that were not revoked when it was last known (fail open).
     Accept,
 }
-
-/// How long a fetch may take that a decision can do without, in milliseconds.
-const SPARE_MILLIS: u64 = 1000;
 
 /// Verifies access tokens of the tenants of one deployment.
 #[derive(Debug)]
@@ -361,5 +359,4 @@ pub enum StartError {
 }
 
 #[cfg(test)]
-#[path = "../remote_tests.rs"]
 mod tests;

@@ -3,11 +3,11 @@
 use std::sync::{PoisonError, RwLock};
 
 use super::fetch::{Document, FetchError};
-use super::{Polling, SPARE_MILLIS, Settings};
+use super::{Polling, Settings};
 use crate::clock::Timestamp;
 use crate::feed::{Cursor, Feed};
 use crate::id::Kid;
-use crate::pace::Pace;
+use crate::pace::{Need, Pace};
 use crate::revoked::Revoked;
 use crate::token::verify::Expected;
 use crate::token::{KeySet, Refusal, Verified};
@@ -17,21 +17,8 @@ use crate::view::{Denied, View};
 const MAX_AGE_SECONDS: u64 = 300;
 /// How long they are used at least, whatever the answer says, in milliseconds.
 const LEAST_AGE_MILLIS: u64 = 1000;
-/// How long after a failed fetch the next one is tried, in milliseconds.
-const RETRY_MILLIS: u64 = 1000;
 /// How long after an overflow it is tried again whether all revocations fit into memory, in seconds.
 const OVERFLOW_SECONDS: u64 = 300;
-
-/// What to do before deciding.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing.
-    Nothing,
-    /// Fetch, if it can be done; what is known will do otherwise.
-    Refresh,
-    /// Fetch, or do not decide.
-    Read,
-}
 
 /// A slot.
 #[derive(Debug, Default)]
@@ -86,7 +73,7 @@ impl Slot {
                 return if settled { Need::Nothing } else { Need::Read };
             };
             let usable = known.max_age_millis.saturating_add(known.stale_millis);
-            due(&state.keys, now, known.max_age_millis, usable)
+            state.keys.need(now, known.max_age_millis, usable)
         })
     }
 
@@ -97,7 +84,7 @@ impl Slot {
             if state.known.is_none() {
                 return Need::Nothing;
             }
-            due(&state.revocations, now, poll_seconds * 1000, delay_seconds * 1000)
+            state.revocations.need(now, poll_seconds * 1000, delay_seconds * 1000)
         })
     }
 
@@ -269,19 +256,5 @@ impl Slot {
 
     fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Whether something is due that is fresh for a time and usable for a longer one.
-fn due(pace: &Pace, now: Timestamp, fresh_millis: u64, usable_millis: u64) -> Need {
-    if pace.is_within(now, fresh_millis) {
-        Need::Nothing
-    } else if pace.is_within(now, usable_millis) && !pace.may_try(now, RETRY_MILLIS) {
-        Need::Nothing
-    } else if pace.is_within(now, usable_millis.saturating_sub(SPARE_MILLIS)) {
-        // An attempt that is waited for in vain must not end when what is known has become too old.
-        Need::Refresh
-    } else {
-        Need::Read
     }
 }

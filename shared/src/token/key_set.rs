@@ -222,7 +222,7 @@ mod tests {
             json!({ "kty": "oct", "k": "AA", "kid": KID, "alg": "HS256" }),
         ];
         for row in rows {
-            assert!(read(&[row.clone()]).unwrap().find(KID).is_none(), "{row}");
+            assert!(read(std::slice::from_ref(&row)).unwrap().find(KID).is_none(), "{row}");
             assert!(read(&[json!({}), okp()]).unwrap().find(KID).is_some(), "beside one that is");
         }
     }

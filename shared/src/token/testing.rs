@@ -22,8 +22,11 @@ pub const ISSUER: &str = "https://auth.example/t/acme";
 
 /// A private key of each kind.
 pub enum Signer {
+    /// RS256.
     Rsa(RsaKeyPair),
+    /// ES256.
     P256(EcdsaKeyPair),
+    /// EdDSA.
     Ed25519(Ed25519KeyPair),
 }
 

@@ -5,75 +5,36 @@ use super::*;
 use crate::id::FamilyId;
 use crate::keys::KeyRing;
 use crate::policy::Policy;
-use crate::rest::Rest;
 use crate::revocation::Revocation;
 use crate::revoked::Entry;
-use crate::tenant::{Tenant, TenantStatus};
+use crate::tenant::Tenant;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 fn polled(sessions: std::ops::Range<u8>) -> Polled {
     let entry = |n| Entry { at: NOW, revocation: Revocation::Session { sid: FamilyId::from_bytes([n; 16]) } };
     Polled {
-        tenant: Tenant {
-            id: "acme".parse().unwrap(),
-            status: TenantStatus::Active,
-            epoch: 0,
-            policy: Policy::default(),
-            ring: KeyRing::default(),
-            origins: std::collections::BTreeSet::new(),
-            created_at: NOW,
-            version: 1,
-            rest: Rest::default(),
-        },
+        tenant: Tenant::new("acme".parse().unwrap(), Policy::default(), KeyRing::default(), NOW),
         entries: sessions.map(entry).collect(),
         more: false,
     }
 }
 
-fn millis_later(millis: u64) -> Timestamp {
-    Timestamp::from_millis(NOW.millis() + millis)
-}
-
-fn needed(slot: &Slot, after_millis: u64) -> &'static str {
-    match slot.need(LiveSettings::default(), millis_later(after_millis)) {
-        Need::Nothing => "nothing",
-        Need::Refresh => "refresh",
-        Need::Read => "read",
-    }
-}
-
 #[test]
-fn a_tenant_is_read_when_it_is_due_and_never_relied_on_for_longer_than_the_delay() {
+fn a_tenant_is_read_as_the_settings_say() {
     let slot = Slot::default();
-    assert_eq!(needed(&slot, 0), "read", "never read");
+    let needed = |after: u64| slot.need(LiveSettings::default(), NOW.plus_seconds(after));
+    assert_eq!(needed(0), Need::Read, "never read");
     slot.write(|state| state.take(polled(0..0), NOW, 10));
-    for (after, need) in [
-        (0, "nothing"),
-        (1999, "nothing"),
-        (2000, "refresh"),
-        (3999, "refresh"),
-        (4000, "read"), // A reading that is waited for a second in vain would end beyond the delay.
-        (60_000, "read"),
-    ] {
-        assert_eq!(needed(&slot, after), need, "after {after} ms");
-    }
-    slot.write(|state| state.pace.failed(millis_later(2500)));
-    for (after, need) in [(3499, "nothing"), (3500, "refresh"), (4000, "read"), (5000, "read")] {
-        assert_eq!(needed(&slot, after), need, "a failure at 2500 ms, after {after} ms");
-    }
-    slot.write(|state| state.pace.failed(millis_later(4500)));
-    assert_eq!(needed(&slot, 4999), "nothing", "just tried, and young enough");
-    assert_eq!(needed(&slot, 5000), "read", "just tried, and too old");
-    let earlier = Timestamp::from_millis(NOW.millis() - 1);
-    assert!(matches!(slot.need(LiveSettings::default(), earlier), Need::Read), "the clock was set back");
+    assert_eq!([1, 2, 3, 4].map(needed), [Need::Nothing, Need::Refresh, Need::Refresh, Need::Read]);
 }
 
 #[test]
 fn a_name_that_is_no_tenants_is_looked_up_once_per_cool_down() {
     let slot = Slot::default();
     slot.write(|state| state.pace.succeeded(NOW));
-    assert_eq!((needed(&slot, 29_999), needed(&slot, 30_000)), ("nothing", "read"));
+    let needed = |after: u64| slot.need(LiveSettings::default(), NOW.plus_seconds(after));
+    assert_eq!((needed(29), needed(30)), (Need::Nothing, Need::Read));
 }
 
 #[test]
@@ -82,7 +43,7 @@ fn a_reading_goes_on_some_time_before_the_last() {
     let first = slot.begin(NOW, 30);
     assert_eq!(first.at, NOW.minus_seconds(crate::revoked::RETENTION_SECONDS));
     slot.write(|state| state.take(polled(0..1), NOW, 10));
-    assert_eq!(slot.begin(millis_later(2000), 30).at, NOW.minus_seconds(30));
+    assert_eq!(slot.begin(NOW.plus_seconds(2), 30).at, NOW.minus_seconds(30));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::feed::Cursor;
 use crate::id::TenantId;
-use crate::pace::Pace;
+use crate::pace::{Need, Pace, SPARE_MILLIS};
 use crate::revoked::Revoked;
 use crate::store::{Polled, Store, StoreError, TenantStore, Wanted};
 use crate::telemetry::chain;
@@ -21,10 +21,6 @@ use crate::token::{KeySet, Refusal, Verified};
 use crate::user::User;
 use crate::view::{Denied, LiveSettings, View};
 
-/// How long a reading may take that a decision can do without, in milliseconds.
-const SPARE_READ_MILLIS: u64 = 1000;
-/// How long after a failed reading the next one is tried, in milliseconds.
-const RETRY_MILLIS: u64 = 1000;
 /// How long decisions read for themselves, in seconds, before it is tried again whether all revocations fit into memory.
 const OVERFLOW_SECONDS: u64 = 300;
 
@@ -58,16 +54,6 @@ struct Known {
     view: View,
     /// Since when there are more revocations than memory holds, so that a decision reads for itself.
     overflowed_at: Option<Timestamp>,
-}
-
-/// What to do before deciding.
-enum Need {
-    /// Nothing.
-    Nothing,
-    /// Read, if it can be done; what is known will do otherwise.
-    Refresh,
-    /// Read, or do not decide.
-    Read,
 }
 
 impl Live {
@@ -122,7 +108,7 @@ impl Live {
     /// Reads, for no longer than a request can be held up for what it can do without.
     async fn refresh(&self, slot: &Arc<Slot>, tenant: &TenantId, now: Timestamp) {
         let reading = self.read(slot, tenant, now);
-        let cause = match tokio::time::timeout(Duration::from_millis(SPARE_READ_MILLIS), reading).await {
+        let cause = match tokio::time::timeout(Duration::from_millis(SPARE_MILLIS), reading).await {
             Ok(Ok(())) => return,
             Ok(Err(denied)) => chain(&denied),
             Err(elapsed) => {
@@ -188,21 +174,12 @@ impl Live {
 impl Slot {
     fn need(&self, settings: LiveSettings, now: Timestamp) -> Need {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let within = |millis: u64| state.pace.is_within(now, millis);
-        let delay = settings.delay_seconds * 1000;
         if state.known.is_none() {
             // No tenant of this name was there a short while ago.
-            return if within(settings.cool_down_seconds * 1000) { Need::Nothing } else { Need::Read };
+            let settled = state.pace.is_within(now, settings.cool_down_seconds * 1000);
+            return if settled { Need::Nothing } else { Need::Read };
         }
-        if within(settings.poll_seconds * 1000) {
-            Need::Nothing
-        } else if within(delay) && !state.pace.may_try(now, RETRY_MILLIS) {
-            Need::Nothing
-        } else if within(delay.saturating_sub(SPARE_READ_MILLIS)) {
-            Need::Refresh
-        } else {
-            Need::Read
-        }
+        state.pace.need(now, settings.poll_seconds * 1000, settings.delay_seconds * 1000)
     }
 
     fn decide(
@@ -277,5 +254,4 @@ fn undecided(error: StoreError) -> Denied {
 }
 
 #[cfg(test)]
-#[path = "live_tests.rs"]
 mod tests;
