@@ -1,15 +1,18 @@
-//! `jwks`: publishes what verifiers need: a tenant's public keys and its metadata. It has no right in KMS at all: keys
-//! come from the table, so that an outage of KMS affects no verification.
+//! `jwks`: publishes what verifiers need: a tenant's public keys, its metadata and its revocations. It has no right in
+//! KMS at all: everything comes from the table, so that an outage of KMS affects no verification.
+
+mod revocations;
 
 use http::StatusCode;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use leasehold::app::App;
 use leasehold::client::ADMIN_SCOPES;
 use leasehold::config::Config;
+use leasehold::feed;
 use leasehold::http::{Call, Refusal, Reply};
 use leasehold::keys::Algorithm;
 use leasehold::secret::sha256;
-use leasehold::store::Wanted;
+use leasehold::store::{Entered, Wanted};
 use leasehold::telemetry::Note;
 use leasehold::tenant::{Tenant, issuer};
 use serde::Serialize;
@@ -19,6 +22,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/t/{tenant}/.well-known/jwks.json"),
     ("GET", "/t/{tenant}/.well-known/openid-configuration"),
     ("GET", "/.well-known/oauth-authorization-server/t/{tenant}"),
+    ("GET", "/t/{tenant}/.well-known/revocations"),
 ];
 
 /// Seconds for which a stale key set may be used while we can't be reached (RFC 5861 §4).
@@ -32,15 +36,21 @@ pub async fn handle(app: &App, call: &Call, _note: &mut Note) -> Result<Reply, R
     // A tenant that is not served answers like one that does not exist.
     let id = call.tenant().ok_or_else(|| Refusal::not_found("tenant"))?;
     let entered = app.store.enter(&id, Wanted::default()).await?;
-    let tenant = entered
-        .map(|entered| entered.tenant)
-        .filter(Tenant::is_active)
-        .ok_or_else(|| Refusal::not_found("tenant"))?;
+    let Entered { store, tenant, .. } =
+        entered.filter(|entered| entered.tenant.is_active()).ok_or_else(|| Refusal::not_found("tenant"))?;
+    let age = || {
+        let max_age = tenant.policy.jwks_max_age_seconds;
+        format!("public, max-age={max_age}, stale-if-error={STALE_IF_ERROR}")
+    };
     match call.route.as_str() {
-        "GET /t/{tenant}/.well-known/jwks.json" => published(call, &tenant, &key_set(&tenant, call)?),
+        "GET /t/{tenant}/.well-known/jwks.json" => published(call, &age(), &key_set(&tenant, call)?),
         "GET /t/{tenant}/.well-known/openid-configuration"
         | "GET /.well-known/oauth-authorization-server/t/{tenant}" => {
-            published(call, &tenant, &Metadata::of(&tenant, &app.config, call))
+            published(call, &age(), &Metadata::of(&tenant, &app.config, call))
+        }
+        "GET /t/{tenant}/.well-known/revocations" => {
+            let feed = revocations::page(app, call, &store, &tenant).await?;
+            published(call, &format!("public, max-age={}", feed::MAX_AGE_SECONDS), &feed)
         }
         _ => Err(Refusal::not_found("route")),
     }
@@ -62,6 +72,8 @@ fn key_set(tenant: &Tenant, call: &Call) -> Result<serde_json::Value, Refusal> {
 struct Metadata {
     issuer: String,
     jwks_uri: String,
+    /// Ours; RFC 8414 §2 allows more members than it names.
+    revocations_uri: String,
     token_endpoint: String,
     token_endpoint_auth_methods_supported: [&'static str; 3],
     revocation_endpoint: String,
@@ -84,6 +96,7 @@ impl Metadata {
         algorithms.dedup();
         Self {
             jwks_uri: format!("{}/t/{}/.well-known/jwks.json", config.keys_url, tenant.id),
+            revocations_uri: format!("{issuer}/.well-known/revocations"),
             token_endpoint: format!("{issuer}/token"),
             token_endpoint_auth_methods_supported: AUTH_METHODS,
             revocation_endpoint: format!("{issuer}/revoke"),
@@ -98,21 +111,17 @@ impl Metadata {
     }
 }
 
-/// A public document: anybody may keep it for the tenant's time, any page may read it, and who has it gets 304.
-fn published(call: &Call, tenant: &Tenant, document: &impl Serialize) -> Result<Reply, Refusal> {
+/// A public document: anybody may keep it for a time, any page may read it, and who has it gets 304.
+fn published(call: &Call, age: &str, document: &impl Serialize) -> Result<Reply, Refusal> {
     let body = serde_json::to_vec(document).map_err(|cause| Refusal::server_error("document", cause))?;
     let tag = format!(
         "\"{}\"",
         sha256(&body).iter().take(12).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     );
-    let max_age = tenant.policy.jwks_max_age_seconds;
     let known = call.header(&IF_NONE_MATCH).is_some_and(|tags| {
         tags.split(',').any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*")
     });
     let reply =
         if known { Reply::empty(StatusCode::NOT_MODIFIED) } else { Reply::json(StatusCode::OK, document) };
-    Ok(reply
-        .header(CACHE_CONTROL, format!("public, max-age={max_age}, stale-if-error={STALE_IF_ERROR}"))
-        .header(ETAG, tag)
-        .header(ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+    Ok(reply.header(CACHE_CONTROL, age).header(ETAG, tag).header(ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
 }
