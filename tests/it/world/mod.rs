@@ -74,6 +74,23 @@ impl World {
         }
     }
 
+    /// A route at which the authorizer decides, so that API Gateway says 403 for every refusal.
+    fn guarded(&self, method: &str, path: &str, ok: u16) -> Row {
+        let mut row = self.bearer(method, path, ok);
+        row.attempts.iter_mut().for_each(|attempt| attempt.allowed = &[403]);
+        row
+    }
+
+    /// The row of a route of an API that is none of ours; fails for a route that has none.
+    fn protected(&self, method: &str, own: &str, path: &str) -> Row {
+        match (method, own) {
+            ("GET", "/sample/orders") => self.guarded(method, own, 200),
+            ("POST", "/sample/orders") => self.guarded(method, own, 201),
+            ("GET", "/sample/me") => self.bearer(method, own, 200),
+            _ => fail(&format!("{method} {path} has no row in the tenancy matrix")),
+        }
+    }
+
     fn public(&self, url: String) -> Row {
         let with = Call::get(&url).bearer(&self.theirs.access);
         // A public document: a foreign token changes nothing about it, and the answer speaks of this tenant.
@@ -190,12 +207,15 @@ impl World {
                 row.attempts.push(attempt("their session's id", theirs.bearer(&self.mine.access), &[404]));
                 row
             }
-            ("GET", "/.well-known/jwks.json" | "/.well-known/openid-configuration") => self.public(url),
+            (
+                "GET",
+                "/.well-known/jwks.json" | "/.well-known/openid-configuration" | "/.well-known/revocations",
+            ) => self.public(url),
             ("GET", "/.well-known/oauth-authorization-server") => {
                 let path = "/.well-known/oauth-authorization-server/t/";
                 self.public(format!("{}{path}{}", self.base, self.here.name))
             }
-            _ => fail(&format!("{method} {own} has no row in the tenancy matrix")),
+            _ => self.protected(method, &own, path),
         }
     }
 }

@@ -138,6 +138,8 @@ struct Document {
 struct Resource {
     #[serde(rename = "Type")]
     kind: String,
+    #[serde(rename = "Condition", default)]
+    condition: Option<String>,
     #[serde(rename = "Properties", default)]
     properties: Map<String, Value>,
 }
@@ -173,6 +175,10 @@ impl Reader<'_> {
         let mut table = None;
         let mut keys = Vec::new();
         for (id, resource) in &self.document.resources {
+            let fault = |problem| TemplateError::Resource { resource: id.clone(), problem };
+            if !self.is_made(resource).map_err(fault)? {
+                continue;
+            }
             let read = match resource.kind.as_str() {
                 "AWS::Serverless::Function" => self.function(resource).map(|spec| {
                     functions.insert(spec.name.clone(), spec);
@@ -190,11 +196,18 @@ impl Reader<'_> {
                 }
                 _ => Ok(()),
             };
-            read.map_err(|problem| TemplateError::Resource { resource: id.clone(), problem })?;
+            read.map_err(fault)?;
         }
         let table =
             table.ok_or_else(|| TemplateError::Syntax("there is no AWS::DynamoDB::Table".to_owned()))?;
         Ok(Template { functions, routes, authorizers, table, schedules, keys })
+    }
+
+    /// Whether the resource is made here: one whose condition does not hold is not.
+    fn is_made(&self, resource: &Resource) -> Result<bool, String> {
+        let Some(name) = &resource.condition else { return Ok(true) };
+        let holds = self.scope().condition(name);
+        holds.ok_or_else(|| format!("the local stack cannot decide its condition {name}"))
     }
 
     fn function(&self, resource: &Resource) -> Result<FunctionSpec, String> {
