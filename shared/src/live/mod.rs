@@ -45,11 +45,12 @@ struct Slot {
 struct State {
     pace: Pace,
     known: Option<Known>,
+    /// The way to the tenant's items, once it was found.
+    store: Option<TenantStore>,
 }
 
 #[derive(Debug)]
 struct Known {
-    store: TenantStore,
     served: bool,
     view: View,
     /// Since when there are more revocations than memory holds, so that a decision reads for itself.
@@ -130,15 +131,19 @@ impl Live {
         if meanwhile.failed_at() != before.failed_at() {
             return Err(Denied::Undecided { reason: "store", cause: None });
         }
-        let (known, from) = slot.begin(now, self.settings.overlap_seconds);
+        let from = slot.begin(now, self.settings.overlap_seconds);
+        let known = slot.write(|state| state.store.clone());
         match self.store.poll(tenant, known.as_ref(), from, now).await {
             Ok(None) => slot.write(|state| {
-                state.known = None;
+                (state.known, state.store) = (None, None);
                 state.pace.succeeded(now);
             }),
-            Ok(Some(polled)) => {
+            Ok(Some((store, polled))) => {
                 self.tenants.exists(tenant, slot);
-                slot.write(|state| state.take(polled, now, self.settings.revocations));
+                slot.write(|state| {
+                    state.store = Some(store);
+                    state.take(polled, now, self.settings.revocations);
+                });
             }
             Err(error) => {
                 slot.write(|state| state.pace.failed(now));
@@ -194,12 +199,11 @@ impl Slot {
     }
 
     /// Where a reading of revocations begins: at the last one, or at the beginning.
-    fn begin(&self, now: Timestamp, overlap_seconds: u64) -> (Option<TenantStore>, Cursor) {
+    fn begin(&self, now: Timestamp, overlap_seconds: u64) -> Cursor {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let goes_on = state.known.as_ref().filter(|known| !known.starts_afresh(now));
         let since = goes_on.and(state.pace.read_at()).map(|at| Cursor { at, after: None });
-        let store = state.known.as_ref().map(|known| known.store.clone());
-        (store, Cursor::begin(since, now, overlap_seconds))
+        Cursor::begin(since, now, overlap_seconds)
     }
 
     fn pace(&self) -> Pace {
@@ -213,9 +217,8 @@ impl Slot {
 
 impl State {
     fn take(&mut self, polled: Polled, began: Timestamp, capacity: usize) {
-        let Polled { store, tenant, entries, more } = polled;
+        let Polled { tenant, entries, more } = polled;
         let known = self.known.get_or_insert_with(|| Known {
-            store,
             served: false,
             view: View { keys: KeySet::default(), revoked: Revoked::new(capacity) },
             overflowed_at: None,

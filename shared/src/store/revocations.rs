@@ -32,8 +32,6 @@ pub struct Revocations {
 /// What one poll of a tenant gave.
 #[derive(Clone, Debug)]
 pub struct Polled {
-    /// The way to everything else of the tenant.
-    pub store: TenantStore,
     /// Its control state.
     pub tenant: Tenant,
     /// Its revocations from the place on.
@@ -43,8 +41,8 @@ pub struct Polled {
 }
 
 impl Store {
-    /// Reads a tenant and its revocations from a place on; both at once where the tenant is `known` to exist. `None` when
-    /// there is no such tenant.
+    /// Reads a tenant and its revocations from a place on; both at once where it is `known` from before. `None` when there
+    /// is no such tenant.
     ///
     /// # Errors
     /// When the table can't be read, or an item does not read as its kind.
@@ -54,7 +52,7 @@ impl Store {
         known: Option<&TenantStore>,
         from: Cursor,
         now: Timestamp,
-    ) -> Result<Option<Polled>, StoreError> {
+    ) -> Result<Option<(TenantStore, Polled)>, StoreError> {
         let (entered, first) = match known {
             None => (self.enter(tenant, Wanted::default()).await?, None),
             Some(known) => {
@@ -75,7 +73,7 @@ impl Store {
             entries.extend(page.entries);
             rest = page.next;
         }
-        Ok(Some(Polled { store, tenant, entries, more: rest.is_some() }))
+        Ok(Some((store, Polled { tenant, entries, more: rest.is_some() })))
     }
 }
 
