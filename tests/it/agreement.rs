@@ -13,6 +13,7 @@ fn code() -> BTreeSet<Route> {
         leasehold_refresh::ROUTES,
         leasehold_revoke::ROUTES,
         leasehold_jwks::ROUTES,
+        leasehold_introspect::ROUTES,
         leasehold_admin::ROUTES,
         leasehold_sample::ROUTES,
     ];
@@ -35,6 +36,8 @@ const WANTED: &[(&str, &str)] = &[
     ("GET", "/t/{tenant}/.well-known/openid-configuration"),
     ("GET", "/.well-known/oauth-authorization-server/t/{tenant}"),
     ("GET", "/t/{tenant}/.well-known/revocations"),
+    ("POST", "/t/{tenant}/introspect"),
+    ("GET", "/t/{tenant}/userinfo"),
 ];
 
 #[test]

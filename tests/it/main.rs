@@ -16,6 +16,8 @@ mod feed;
 mod forge;
 mod health;
 mod hostile;
+mod id_token;
+mod introspect;
 mod isolation;
 mod jwks;
 mod kept;

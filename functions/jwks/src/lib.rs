@@ -15,6 +15,7 @@ use leasehold::secret::sha256;
 use leasehold::store::{Entered, Wanted};
 use leasehold::telemetry::Note;
 use leasehold::tenant::{Tenant, issuer};
+use leasehold::token::identity::{OPENID, STANDARD};
 use serde::Serialize;
 
 /// The routes of this function, as in the template: method and path.
@@ -78,14 +79,19 @@ struct Metadata {
     token_endpoint_auth_methods_supported: [&'static str; 3],
     revocation_endpoint: String,
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    userinfo_endpoint: String,
     grant_types_supported: [&'static str; 1],
     response_types_supported: [&'static str; 0],
     subject_types_supported: [&'static str; 1],
     id_token_signing_alg_values_supported: Vec<&'static str>,
     scopes_supported: Vec<&'static str>,
+    claims_supported: Vec<&'static str>,
 }
 
 const AUTH_METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
+const SECRET_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
 impl Metadata {
     fn of(tenant: &Tenant, config: &Config, call: &Call) -> Self {
@@ -101,11 +107,21 @@ impl Metadata {
             token_endpoint_auth_methods_supported: AUTH_METHODS,
             revocation_endpoint: format!("{issuer}/revoke"),
             revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+            introspection_endpoint: format!("{issuer}/introspect"),
+            introspection_endpoint_auth_methods_supported: SECRET_METHODS,
+            userinfo_endpoint: format!("{issuer}/userinfo"),
             grant_types_supported: ["refresh_token"],
             response_types_supported: [],
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: algorithms,
-            scopes_supported: ADMIN_SCOPES.to_vec(),
+            scopes_supported: std::iter::once(OPENID)
+                .chain(STANDARD.map(|(scope, _)| scope))
+                .chain(ADMIN_SCOPES)
+                .collect(),
+            claims_supported: ["iss", "sub", "aud", "exp", "iat", "auth_time", "amr", "sid", "nonce"]
+                .into_iter()
+                .chain(STANDARD.into_iter().flat_map(|(_, claims)| claims.iter().copied()))
+                .collect(),
             issuer,
         }
     }

@@ -139,6 +139,10 @@ pub const CHALLENGE: &str = "Bearer realm=\"leasehold\"";
 /// The challenge to an access token that is not good.
 pub const INVALID_TOKEN: &str = "Bearer realm=\"leasehold\", error=\"invalid_token\"";
 
+/// The challenge to an access token without the scope `openid`, where that is needed.
+pub const INSUFFICIENT_OPENID: &str =
+    "Bearer realm=\"leasehold\", error=\"insufficient_scope\", scope=\"openid\"";
+
 /// The refusal of an access token that is not good; the reason goes to the log alone.
 pub fn invalid_token(reason: &'static str) -> Refusal {
     Refusal::unauthorized(INVALID_TOKEN, reason)

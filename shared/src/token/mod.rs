@@ -6,6 +6,7 @@
 
 pub mod claims;
 pub mod compact;
+pub mod identity;
 pub mod key_set;
 #[cfg(test)]
 pub mod testing;

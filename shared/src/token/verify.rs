@@ -149,6 +149,24 @@ impl UnverifiedSubject {
     }
 }
 
+/// For what a token claims to be, unchecked: good for nothing but choosing the audience that it is then checked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct UnverifiedAudience {
+    /// The audiences it names.
+    pub aud: BTreeSet<String>,
+}
+
+impl UnverifiedAudience {
+    /// Reads it from the text of a token.
+    ///
+    /// # Errors
+    /// When the text can't be a token of ours.
+    pub fn read(token: &str) -> Result<Self, Refusal> {
+        let [_, payload, _] = parts(token)?;
+        serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)
+    }
+}
+
 /// Tries a token out, for a person who wants to know why it is refused: by keys at hand, and for the issuer and the
 /// audience that are given or, without them, for those that the token names itself. Nothing that guards anything may
 /// call it: a token that says for whom it is good must not be believed.

@@ -31,6 +31,7 @@ pub struct World {
     pub theirs: Session,
     pub backend_there: Session,
     pub end_here: Session,
+    openid: Session,
     admin: Administered,
     theirs_administered: Administered,
 }
@@ -45,6 +46,7 @@ impl World {
         let (end_here, theirs) = (here.login().await, there.login().await);
         Self {
             mine: here.login().await,
+            openid: here.login_for("openid").await,
             backend_there: there.login_backend().await,
             base: stack.base_url(),
             admin: Administered::new(&here, &end_here.sid).await,
@@ -81,12 +83,35 @@ impl World {
         row
     }
 
-    /// The row of a route of an API that is none of ours; fails for a route that has none.
+    /// Answered as any token is that is not good; that it is told nothing of theirs is checked by the tests of introspection.
+    fn introspection(&self, own: &str) -> Row {
+        let call = |secret: &str, token: &str| {
+            Call::post(self.here.url(own)).basic(BACKEND, secret).form(&[("token", token)])
+        };
+        let (ours, theirs) = (&self.here.secret, &self.there.secret);
+        let attempt = |what, call, allowed| Attempt { what, call, allowed };
+        Row {
+            attempts: vec![
+                attempt("their client's secret", call(theirs, &self.mine.access), &[401]),
+                attempt("their access token", call(ours, &self.theirs.access), &[200]),
+                attempt("their refresh token", call(ours, &self.backend_there.refresh), &[200]),
+            ],
+            control: call(ours, &self.mine.access),
+            status: 200,
+        }
+    }
+
+    /// The row of a route that verifies tokens for others; fails for a route that has none.
     fn protected(&self, method: &str, own: &str) -> Row {
         match (method, own) {
             ("GET", "/sample/orders") => self.guarded(method, own, 200),
             ("POST", "/sample/orders") => self.guarded(method, own, 201),
             ("GET", "/sample/me") => self.bearer(method, own, 200),
+            ("GET", "/userinfo") => Row {
+                control: Call::get(self.here.url(own)).bearer(&self.openid.access),
+                ..self.bearer(method, own, 200)
+            },
+            ("POST", "/introspect") => self.introspection(own),
             _ => fail(&format!("{method} {own} has no row in the tenancy matrix")),
         }
     }

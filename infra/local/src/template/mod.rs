@@ -376,7 +376,10 @@ mod tests {
     fn our_template_has_every_function_route_and_the_schedule() {
         let template = ours();
         let names: Vec<&str> = template.functions.keys().map(String::as_str).collect();
-        assert_eq!(names, ["admin", "authorizer", "jwks", "login", "operator", "refresh", "revoke", "sample"]);
+        assert_eq!(
+            names,
+            ["admin", "authorizer", "introspect", "jwks", "login", "operator", "refresh", "revoke", "sample"]
+        );
         assert_eq!(template.functions["login"].memory_mb, 1769);
         assert_eq!(template.functions["refresh"].memory_mb, 512);
         assert_eq!(template.functions["operator"].timeout, Duration::from_mins(5));
