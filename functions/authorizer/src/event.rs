@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 
 use leasehold::client::is_version;
+use leasehold::id::TenantId;
 use serde::{Deserialize, Serialize};
+
+use crate::rules::Rule;
 
 /// The event.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -22,6 +25,11 @@ impl Event {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
+    }
+
+    /// The tenant of the request: the rule's, or that of the path. One that can't exist is none.
+    pub fn tenant(&self, rule: &Rule) -> Option<TenantId> {
+        rule.tenant.clone().or_else(|| self.path_parameters.get("tenant")?.parse().ok())
     }
 
     /// What the client says of its version, when it has the form of one.

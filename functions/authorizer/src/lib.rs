@@ -14,6 +14,7 @@ use lambda_runtime::Diagnostic;
 use leasehold::app::App;
 use leasehold::clock::{self, Timestamp};
 use leasehold::config::AuthorizerTrouble;
+use leasehold::health::{Decision, Place};
 use leasehold::http::call::{Bearer as Presented, CHALLENGE, INVALID_TOKEN};
 use leasehold::id::TenantId;
 use leasehold::live::Live;
@@ -27,10 +28,9 @@ pub use rules::{Rule, Rules, RulesError};
 /// The function: the view of each tenant that it was asked about, and the rules of its routes.
 #[derive(Debug)]
 pub struct Authorizer {
+    app: App,
     live: Live,
     rules: Rules,
-    trouble: AuthorizerTrouble,
-    deadline: Duration,
 }
 
 /// Nothing can be decided. Says nothing of the cause, which goes to the log.
@@ -67,13 +67,9 @@ impl Authorizer {
     /// # Errors
     /// When they are unusable: the function does not start.
     pub fn new(app: App) -> Result<Self, RulesError> {
-        let App { config, store, .. } = app;
-        Ok(Self {
-            rules: Rules::read(&config.authorizer_routes)?,
-            trouble: config.authorizer_trouble,
-            deadline: Duration::from_secs(config.request_deadline_seconds),
-            live: Live::new(store, config.public_url, config.verification),
-        })
+        let rules = Rules::read(&app.config.authorizer_routes)?;
+        let live = Live::new(app.store.clone(), app.config.public_url.clone(), app.config.verification);
+        Ok(Self { app, live, rules })
     }
 
     /// Answers one event, with one log line.
@@ -82,29 +78,52 @@ impl Authorizer {
     /// When nothing can be decided, and the settings do not say to refuse then.
     pub async fn answer(&self, event: &Event, now: Timestamp) -> Result<Answer, Undecided> {
         let rule = self.rules.find(&event.route_key);
-        // Boxed: the SDK's futures are deep.
-        let deciding = Box::pin(self.decide(rule, event, now));
-        let decided = match tokio::time::timeout(self.deadline, deciding).await {
-            Ok(decided) => decided,
-            Err(_elapsed) => Err(Refused::Deadline),
-        };
+        let deadline = Duration::from_secs(self.app.config.request_deadline_seconds);
+        // Boxed: the SDK's futures are deep. Counts of earlier decisions are written beside this one's work.
+        let deciding = Box::pin(tokio::time::timeout(deadline, self.decide(rule, event, now)));
+        let flushing = Box::pin(self.app.recorder.flush_if_due(&self.app.store, now));
+        let (decided, ()) = tokio::join!(deciding, flushing);
+        let decided = decided.unwrap_or(Err(Refused::Deadline));
         let annotates = rule.is_some_and(|rule| rule.annotate);
         let context = match &decided {
             Ok(verified) => Context::of(verified),
             Err(refused) => refused.context(rule),
         };
+        self.count(event, &decided, now);
         log(event, &decided, &context, now);
         let undecided = context.status == Some(503);
-        if undecided && !annotates && self.trouble == AuthorizerTrouble::Fail {
+        if undecided && !annotates && self.app.config.authorizer_trouble == AuthorizerTrouble::Fail {
             return Err(Undecided);
         }
         Ok(Answer { is_authorized: decided.is_ok() || annotates, context })
     }
 
+    /// Counts the decision on a token, for a tenant that exists. Our own trouble decides nothing, and where no token was
+    /// shown there was nothing to decide.
+    fn count(&self, event: &Event, decided: &Result<Verified, Refused>, now: Timestamp) {
+        let reason = match decided {
+            Ok(_) => None,
+            Err(Refused::Denied(Denied::Refused(refusal))) => Some(refusal.name()),
+            Err(refused @ Refused::Scope) => Some(refused.reason()),
+            Err(
+                Refused::NoRule
+                | Refused::NoTenant
+                | Refused::Presented(_)
+                | Refused::Denied(Denied::Undecided { .. })
+                | Refused::Deadline,
+            ) => return,
+        };
+        let rule = self.rules.find(&event.route_key);
+        let Some(tenant) = rule.and_then(|rule| event.tenant(rule)) else { return };
+        if self.live.knows(&tenant) {
+            let decision = Decision { place: Place::Authorizer, reason };
+            self.app.recorder.count(&tenant, event.client_version().as_deref(), decision, now);
+        }
+    }
+
     async fn decide(&self, rule: Option<&Rule>, event: &Event, now: Timestamp) -> Result<Verified, Refused> {
         let rule = rule.ok_or(Refused::NoRule)?;
-        let named = || event.path_parameters.get("tenant")?.parse().ok();
-        let tenant: TenantId = rule.tenant.clone().or_else(named).ok_or(Refused::NoTenant)?;
+        let tenant = event.tenant(rule).ok_or(Refused::NoTenant)?;
         let token = Presented::read(event.header("authorization")).map_err(Refused::Presented)?;
         let verified = self.live.verify(&tenant, &rule.audience(&tenant), token, now).await?;
         if rule.scopes.iter().all(|scope| verified.claims().has_scope(scope)) {
@@ -172,9 +191,9 @@ impl Context {
 /// The one line of a decision.
 fn log(event: &Event, decided: &Result<Verified, Refused>, context: &Context, began: Timestamp) {
     let claims = decided.as_ref().ok().map(Verified::claims);
-    let tenant = event.path_parameters.get("tenant").and_then(|name| name.parse::<TenantId>().ok());
+    let named = event.path_parameters.get("tenant").and_then(|name| name.parse().ok());
     let note = Note {
-        tenant: claims.map(|claims| claims.tid.to_string()).or_else(|| tenant.map(|id| id.to_string())),
+        tenant: claims.map(|claims| &claims.tid).or(named.as_ref()).map(TenantId::to_string),
         client: claims.map(|claims| claims.client_id.to_string()),
         client_version: event.client_version(),
         user: claims.map(|claims| claims.sub.to_string()),

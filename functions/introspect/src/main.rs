@@ -8,7 +8,5 @@ use leasehold::{http::serve, telemetry};
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::start();
     let app = App::start(Config::from_env()?).await?;
-    let deadline = app.config.request_deadline_seconds;
-    serve::run(&app, deadline, |app, call, note| Box::pin(leasehold_introspect::handle(app, call, note)))
-        .await
+    serve::run(&app, &app, |app, call, note| Box::pin(leasehold_introspect::handle(app, call, note))).await
 }

@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::AUTHORIZATION;
 use leasehold::app::App;
 use leasehold::client::{Client, ClientType};
+use leasehold::health::{Decision, Place};
 use leasehold::http::credentials::Credentials;
 use leasehold::http::{Call, Refusal, Reply, body};
 use leasehold::id::{FamilyId, UserId};
@@ -85,6 +86,7 @@ pub async fn introspect(app: &App, call: &Call, note: &mut Note) -> Result<Reply
         Err(EPOCH) => look(app, call, &credentials, &presented, note).await?,
         told => told,
     };
+    note.decided = Some(Decision { place: Place::Verify, reason: told.as_ref().err().copied() });
     Ok(match told {
         Ok(active) => {
             note.user = Some(active.sub.to_string());
@@ -117,6 +119,7 @@ async fn look(
     let Some(Entered { tenant, client, user, family, .. }) = entered else {
         return Err(credentials.refused());
     };
+    note.served = Some(tenant.id.clone());
     let client = credentials.authenticate_active(client, call, note)?;
     if client.kind != ClientType::Confidential {
         return Err(credentials.refused());

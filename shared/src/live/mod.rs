@@ -99,6 +99,11 @@ impl Live {
         Ok(verified)
     }
 
+    /// Whether a tenant is known to exist, by what was read before.
+    pub fn knows(&self, tenant: &TenantId) -> bool {
+        self.tenants.slot(tenant).read(|state| state.known.is_some())
+    }
+
     /// Whether the set is read again for a key that it does not have: once per cool-down, and not for rubbish. A flood of
     /// made-up ids uses that up, and then the next poll brings a new key.
     fn looks_again(&self, slot: &Slot, expected: Expected<'_>, token: &str, now: Timestamp) -> bool {
@@ -132,7 +137,7 @@ impl Live {
             return Err(Denied::Undecided { reason: "store", cause: None });
         }
         let from = slot.begin(now, self.settings.overlap_seconds);
-        let known = slot.write(|state| state.store.clone());
+        let known = slot.read(|state| state.store.clone());
         match self.store.poll(tenant, known.as_ref(), from, now).await {
             Ok(None) => slot.write(|state| {
                 (state.known, state.store) = (None, None);
@@ -178,13 +183,14 @@ impl Live {
 
 impl Slot {
     fn need(&self, settings: LiveSettings, now: Timestamp) -> Need {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        if state.known.is_none() {
-            // No tenant of this name was there a short while ago.
-            let settled = state.pace.is_within(now, settings.cool_down_seconds * 1000);
-            return if settled { Need::Nothing } else { Need::Read };
-        }
-        state.pace.need(now, settings.poll_seconds * 1000, settings.delay_seconds * 1000)
+        self.read(|state| {
+            if state.known.is_none() {
+                // No tenant of this name was there a short while ago.
+                let settled = state.pace.is_within(now, settings.cool_down_seconds * 1000);
+                return if settled { Need::Nothing } else { Need::Read };
+            }
+            state.pace.need(now, settings.poll_seconds * 1000, settings.delay_seconds * 1000)
+        })
     }
 
     fn decide(
@@ -193,21 +199,27 @@ impl Slot {
         token: &str,
         now: Timestamp,
     ) -> Result<(Verified, bool), Refusal> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let known = state.known.as_ref().filter(|known| known.served).ok_or(Refusal::Tenant)?;
-        Ok((known.view.decide(expected, token, now)?, known.overflowed_at.is_none()))
+        self.read(|state| {
+            let known = state.known.as_ref().filter(|known| known.served).ok_or(Refusal::Tenant)?;
+            Ok((known.view.decide(expected, token, now)?, known.overflowed_at.is_none()))
+        })
     }
 
     /// Where a reading of revocations begins: at the last one, or at the beginning.
     fn begin(&self, now: Timestamp, overlap_seconds: u64) -> Cursor {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let goes_on = state.known.as_ref().filter(|known| !known.starts_afresh(now));
-        let since = goes_on.and(state.pace.read_at()).map(|at| Cursor { at, after: None });
+        let since = self.read(|state| {
+            let goes_on = state.known.as_ref().filter(|known| !known.starts_afresh(now));
+            goes_on.and(state.pace.read_at()).map(|at| Cursor { at, after: None })
+        });
         Cursor::begin(since, now, overlap_seconds)
     }
 
     fn pace(&self) -> Pace {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).pace
+        self.read(|state| state.pace)
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
