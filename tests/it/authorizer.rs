@@ -72,7 +72,7 @@ async fn where_the_authorizer_decides_refusals_are_the_gateways() {
         ("another scheme", Call::get(&url).basic("a", "b")),
         ("a spoilt signature", Call::get(&url).bearer(&format!("{}A", session.access))),
         ("another tenant's token", Call::get(&url).bearer(&other.login().await.access)),
-        ("an admin's token", Call::get(&url).bearer(&admin(&tenant).await)),
+        ("an admin's token", Call::get(&url).bearer(&tenant.admin().await.token)),
         ("a backend's, for another API", Call::get(&url).bearer(&tenant.login_backend().await.access)),
         ("two tokens", Call::get(&url).bearer(&session.access).bearer(&session.access)),
     ] {
@@ -81,13 +81,6 @@ async fn where_the_authorizer_decides_refusals_are_the_gateways() {
     let query = Call::get(format!("{url}?access_token={}", session.access)).send(&tenant.http).await;
     assert_eq!(query.status, 401, "a token in the query is none (RFC 6750 §2.3): {query}");
     tenant.orders(&session.access).await.expect(200);
-}
-
-async fn admin(tenant: &Tenant) -> String {
-    use leasehold_tests::tenant::{ADMIN, ADMIN_PASSWORD};
-    let body = json!({"client_id": "leasehold-admin", "username": ADMIN, "password": ADMIN_PASSWORD});
-    let reply = Call::post(tenant.url("/login")).json(&body).send(&tenant.http).await.expect(200);
-    reply.string("access_token")
 }
 
 #[tokio::test]
@@ -101,7 +94,7 @@ async fn where_it_annotates_the_api_answers_with_the_challenge() {
         ("another scheme", Call::get(&url).basic("a", "b"), (401, bare)),
         ("rubbish", Call::get(&url).bearer("x"), (401, INVALID)),
         ("another tenant's", Call::get(&url).bearer(&other.login().await.access), (401, INVALID)),
-        ("an admin's", Call::get(&url).bearer(&admin(&tenant).await), (401, INVALID)),
+        ("an admin's", Call::get(&url).bearer(&tenant.admin().await.token), (401, INVALID)),
         ("two tokens", Call::get(&url).bearer(&session.access).bearer(&session.access), (400, "")),
     ] {
         let reply = call.send(&tenant.http).await;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod agreement;
+mod attacks;
 mod calendar;
 mod chaos;
 mod authorizer;
@@ -10,6 +11,8 @@ mod cli;
 mod cors;
 mod crash;
 mod dead_port;
+mod delay;
+mod elsewhere;
 mod epochs;
 mod flood;
 mod feed;
