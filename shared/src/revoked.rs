@@ -7,16 +7,14 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::clock::{CLOCKS_APART_SECONDS, Timestamp};
 use crate::id::{FamilyId, Kid, UserId};
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
 use crate::revocation::Revocation;
-use crate::token::verify::LEEWAY_SECONDS;
 use crate::token::{Refusal, Verified};
 
-/// How long an entry matters, in seconds: the longest life of a token, a verifier's clock that is behind, and the request
-/// that was signing one while the entry was written.
-pub const RETENTION_SECONDS: u64 = MAX_ACCESS_TOKEN_SECONDS + 2 * LEEWAY_SECONDS;
+/// How long an entry matters, in seconds: the longest life of a token, signed by a clock that is ahead of the writer's.
+pub const RETENTION_SECONDS: u64 = MAX_ACCESS_TOKEN_SECONDS + CLOCKS_APART_SECONDS;
 
 /// How often entries that no longer matter are removed, in seconds.
 const PRUNE_SECONDS: u64 = 60;

@@ -1,6 +1,6 @@
 //! What a verifying function knows of one tenant at a moment, and the decision by it. All in memory, no call.
 
-use crate::clock::Timestamp;
+use crate::clock::{CLOCKS_APART_SECONDS, Timestamp};
 use crate::revoked::Revoked;
 use crate::token::verify::Expected;
 use crate::token::{KeySet, Refusal, Verified};
@@ -50,7 +50,7 @@ impl Default for LiveSettings {
             poll_seconds: 2,
             delay_seconds: 5,
             cool_down_seconds: 30,
-            overlap_seconds: 30,
+            overlap_seconds: CLOCKS_APART_SECONDS + 30,
             tenants: 500,
             revocations: 20_000,
         }

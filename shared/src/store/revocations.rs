@@ -5,14 +5,11 @@ use futures_util::future::try_join_all;
 
 use super::schema::{self, Item};
 use super::{Entered, Store, StoreError, TenantStore, Wanted, item};
-use crate::clock::Timestamp;
+use crate::clock::{CLOCKS_APART_SECONDS, Timestamp};
 use crate::feed::Cursor;
 use crate::id::TenantId;
 use crate::revoked::Entry;
 use crate::tenant::Tenant;
-
-/// How far a writer's clock may be ahead of ours, in seconds, so that its entries lie in a bucket yet to come.
-const AHEAD_SECONDS: u64 = 60;
 
 /// The most pages that one poll reads: more than a verifier holds.
 const POLL_PAGES: usize = 40;
@@ -88,7 +85,9 @@ impl TenantStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Revocations, StoreError> {
-        let buckets = schema::revocation_buckets(&self.tenant, from.at, now.plus_seconds(AHEAD_SECONDS));
+        // A writer whose clock is ahead has put its entries into a bucket yet to come.
+        let until = now.plus_seconds(CLOCKS_APART_SECONDS);
+        let buckets = schema::revocation_buckets(&self.tenant, from.at, until);
         let pages = try_join_all(buckets.map(|bucket| self.query_revocations(bucket, from, limit))).await?;
         let mut entries = Vec::new();
         for page in pages {
