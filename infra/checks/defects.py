@@ -77,51 +77,15 @@ def without(name, *path):
     return plant
 
 
-def sample(resources):
-    """The sample API, as far as routes go, where the template has none yet."""
-    if "SampleFunction" in resources:
-        return
-    resources["SampleFunction"] = copy.deepcopy(resources["JwksFunction"])
-    properties(resources, "SampleFunction").update(
-        {"FunctionName": {"Fn::Sub": "leasehold-${Stage}-sample"}, "CodeUri": "../target/lambda/sample"}
-    )
-    resources["SampleIntegration"] = copy.deepcopy(resources["JwksIntegration"])
-    properties(resources, "SampleIntegration")["IntegrationUri"] = {"Fn::GetAtt": ["SampleFunction", "Arn"]}
-    resources["SampleRoute"] = copy.deepcopy(resources["JwksRoute"])
-    properties(resources, "SampleRoute").update(
-        {
-            "RouteKey": "GET /t/{tenant}/sample",
-            "Target": {"Fn::Sub": "integrations/${SampleIntegration}"},
-            "AuthorizationType": "CUSTOM",
-            "AuthorizerId": {"Ref": "Authorizer"},
-        }
-    )
-    resources["Authorizer"] = {
-        "Type": "AWS::ApiGatewayV2::Authorizer",
-        "Properties": {
-            "ApiId": {"Ref": "HttpApi"},
-            "Name": "leasehold",
-            "AuthorizerType": "REQUEST",
-            "AuthorizerPayloadFormatVersion": "2.0",
-            "EnableSimpleResponses": True,
-            "AuthorizerResultTtlInSeconds": 1,
-            "IdentitySource": ["$request.header.Authorization", "$context.path"],
-        },
-    }
-
-
 def open_sample(resources):
-    sample(resources)
-    route = properties(resources, "SampleRoute")
+    route = properties(resources, "SampleMeRoute")
     route.pop("AuthorizationType")
     route.pop("AuthorizerId")
 
 
 def authorizer(member, value):
     def plant(resources):
-        sample(resources)
-        (one,) = [r for r in resources.values() if r["Type"] == "AWS::ApiGatewayV2::Authorizer"]
-        one["Properties"][member] = value
+        properties(resources, "Authorizer")[member] = value
 
     return plant
 
@@ -253,6 +217,11 @@ DEFECTS = [
         "authorizer answers by token alone",
         "authorizer",
         authorizer("IdentitySource", ["$request.header.Authorization"]),
+    ),
+    Defect(
+        "authorizer answers for every method of a path",
+        "authorizer",
+        authorizer("IdentitySource", ["$request.header.Authorization", "$context.path"]),
     ),
     Defect("misspelt action", "parliament", misspell("RefreshData", "kms:Sign", "kms:Sing")),
     Defect("misspelt action of the table", "parliament", misspell("LoginData", "dynamodb:Query", "dynamodb:Querry")),

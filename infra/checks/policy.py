@@ -12,7 +12,8 @@ from template import Resolver
 MODES = ("enforce", "share")
 
 # What is the deployer's or AWS's to fill in, as it shows in the table.
-PLACES = {"Stage": "<stage>"}
+# The table has what a stage may leave out.
+PLACES = {"Stage": "<stage>", "SampleApi": "on"}
 KNOWN = {
     "AWS::Partition": "aws",
     "AWS::Region": "<region>",

@@ -4,12 +4,13 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::client::is_local_host;
 use crate::keys::Margins;
 use crate::password::{HashCost, HashSettings, PasswordPolicy};
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
+use crate::tenant::check_public_url;
 use crate::throttle::{Limit, Limits};
 use crate::token::verify::LEEWAY_SECONDS;
+use crate::view::LiveSettings;
 
 /// A variable is missing or unusable. The function does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,8 +73,25 @@ pub struct Config {
     pub hashing: HashSettings,
     /// `PASSWORD_MIN_LENGTH`.
     pub passwords: PasswordPolicy,
+    /// `REVOCATION_POLL_SECONDS`, `REVOCATION_DELAY_SECONDS`, `REVOCATION_OVERLAP_SECONDS`, `LOOK_UP_COOL_DOWN_SECONDS`,
+    /// `VIEW_TENANTS`, `VIEW_REVOCATIONS`: how functions that verify for others keep up with the table.
+    pub verification: LiveSettings,
+    /// `AUTHORIZER_ROUTES`: what each route behind the authorizer asks of a token, as JSON.
+    pub authorizer_routes: String,
+    /// `AUTHORIZER_TROUBLE`: what the authorizer does when it can't decide: `fail` (default), and API Gateway answers 500,
+    /// or `refuse`, and it answers 403.
+    pub authorizer_trouble: AuthorizerTrouble,
     /// Where AWS is.
     pub aws: AwsConfig,
+}
+
+/// What the authorizer does when it can't decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthorizerTrouble {
+    /// Its invocation fails: 500, which clients try again.
+    Fail,
+    /// It refuses: 403.
+    Refuse,
 }
 
 /// Whether an operator may set the initial password of a user.
@@ -215,6 +233,31 @@ impl Config {
                     1..=64,
                 )?,
             },
+            verification: {
+                let default = LiveSettings::default();
+                LiveSettings {
+                    poll_seconds: read.within("REVOCATION_POLL_SECONDS", default.poll_seconds, 0..=60)?,
+                    delay_seconds: read.within("REVOCATION_DELAY_SECONDS", default.delay_seconds, 2..=300)?,
+                    cool_down_seconds: read.within(
+                        "LOOK_UP_COOL_DOWN_SECONDS",
+                        default.cool_down_seconds,
+                        1..=3600,
+                    )?,
+                    overlap_seconds: read.within(
+                        "REVOCATION_OVERLAP_SECONDS",
+                        default.overlap_seconds,
+                        1..=600,
+                    )?,
+                    tenants: read.within("VIEW_TENANTS", default.tenants, 1..=100_000)?,
+                    revocations: read.within("VIEW_REVOCATIONS", default.revocations, 0..=1_000_000)?,
+                }
+            },
+            authorizer_routes: lookup("AUTHORIZER_ROUTES").unwrap_or_default(),
+            authorizer_trouble: match lookup("AUTHORIZER_TROUBLE").as_deref() {
+                None | Some("" | "fail") => AuthorizerTrouble::Fail,
+                Some("refuse") => AuthorizerTrouble::Refuse,
+                Some(_) => return Err(invalid("AUTHORIZER_TROUBLE", &"must be fail or refuse")),
+            },
             aws: AwsConfig {
                 region: read.required("AWS_REGION")?,
                 credentials: aws_credential_types::Credentials::new(
@@ -237,19 +280,7 @@ fn invalid(name: &'static str, why: &impl Display) -> ConfigError {
 }
 
 fn public_url(name: &'static str, url: String) -> Result<String, ConfigError> {
-    let host = |rest: &str| {
-        rest.split('/').next().and_then(|authority| authority.rsplit(':').next_back()).map(is_local_host)
-    };
-    let local = url.strip_prefix("http://").and_then(host).unwrap_or(false);
-    if url.len() > 100 {
-        Err(invalid(name, &"longer than 100 characters"))
-    } else if !(url.starts_with("https://") || local) {
-        Err(invalid(name, &"must be https, or http on this machine (RFC 8414 section 2)"))
-    } else if url.ends_with('/') || url.contains(['?', '#', ' ']) {
-        Err(invalid(name, &"must have no trailing slash, query or fragment"))
-    } else {
-        Ok(url)
-    }
+    check_public_url(&url).map_err(|why| invalid(name, &why)).map(|()| url)
 }
 
 struct Reader<'a> {
@@ -325,12 +356,15 @@ mod tests {
             ("PUBLIC_URL", "https://auth.example/"),
             ("PUBLIC_URL", "https://auth.example?x"),
             ("KEYS_URL", "http://keys.example"),
+            ("PUBLIC_URL", "http://localhost:80@evil.example"),
             ("REQUEST_DEADLINE_SECONDS", "soon"),
             ("REQUEST_DEADLINE_SECONDS", "-1"),
             ("REQUEST_DEADLINE_SECONDS", "0"),
             ("PASSWORD_MIN_LENGTH", "65"),
             ("LOGIN_ACCOUNT_LIMIT", "1.5"),
             ("ARGON2_MEMORY_KIB", "1"),
+            ("REVOCATION_DELAY_SECONDS", "1"),
+            ("AUTHORIZER_TROUBLE", "shrug"),
         ] {
             let refused = with(name, value).unwrap_err();
             assert!(

@@ -1,5 +1,5 @@
-//! Issues access tokens, for login and refresh alike: claims, signing input, signature. And the token response that
-//! carries them (RFC 6749 §5.1).
+//! Issues access tokens and ID tokens, for login and refresh alike: claims, signing input, signature. And the token
+//! response that carries them (RFC 6749 §5.1).
 
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use crate::sign::{Occasion, SignError, Signer};
 use crate::tenant::{Tenant, admin_audience, issuer};
 use crate::token::claims::{AccessClaims, Epochs};
 use crate::token::compact;
+use crate::token::identity::{IdentityClaims, OPENID, standard_claims};
 use crate::user::{User, join_scope};
 
 use std::collections::BTreeSet;
@@ -38,33 +39,57 @@ pub fn audiences(client: &Client, issuer: &str) -> BTreeSet<String> {
     }
 }
 
-/// An access token that was just signed.
+/// Tokens that were just signed.
 #[derive(Clone, Debug)]
-pub struct AccessToken {
-    text: String,
+pub struct Tokens {
+    access: String,
     lives_seconds: u64,
+    identity: Option<String>,
 }
 
-/// Signs an access token. It lives as long as the policy says, and never longer than its session or than any token of
-/// the deployment may.
+/// Signs an access token and, where the scope asks for one, an ID token. They live as long as the policy says, and never
+/// longer than their session or than any token of the deployment may. The `nonce` is the login's; a refresh has none.
 ///
 /// # Errors
 /// See [`SignError`].
-pub async fn access_token(
+pub async fn tokens(
     signer: &Signer,
     public_url: &str,
     subject: Subject<'_>,
     occasion: Occasion<'_>,
-) -> Result<AccessToken, SignError> {
+    nonce: Option<&str>,
+) -> Result<Tokens, SignError> {
     let Subject { tenant, family, .. } = subject;
     let longest = signer.margins().max_access_token_seconds;
     let lives = u64::from(tenant.policy.access_token_seconds).min(longest);
     let end = occasion.now.plus_seconds(lives).min(family.absolute_expiry);
     let claims = claims(public_url, subject, occasion.now, end);
     let lives_seconds = claims.exp.abs_diff(claims.iat);
-    let input = |key: &Key| compact::signing_input(key.algorithm, &key.kid, &claims);
-    let text = signer.sign(occasion, lives_seconds, input).await?;
-    Ok(AccessToken { text, lives_seconds })
+    let access = |key: &Key| compact::signing_input(key.algorithm, &key.kid, &claims);
+    let identity = subject.scope.contains(OPENID).then(|| identity(&claims, subject, nonce));
+    let identity = async {
+        let Some(claims) = &identity else { return Ok(None) };
+        let input = |key: &Key| compact::id_signing_input(key.algorithm, &key.kid, claims);
+        signer.sign(occasion, lives_seconds, input).await.map(Some)
+    };
+    let (access, identity) = tokio::try_join!(signer.sign(occasion, lives_seconds, access), identity)?;
+    Ok(Tokens { access, lives_seconds, identity })
+}
+
+/// What the ID token says that goes with an access token.
+fn identity(access: &AccessClaims, subject: Subject<'_>, nonce: Option<&str>) -> IdentityClaims {
+    IdentityClaims {
+        iss: access.iss.clone(),
+        sub: access.sub,
+        aud: access.client_id.clone(),
+        exp: access.exp,
+        iat: access.iat,
+        auth_time: access.auth_time,
+        amr: access.amr.clone(),
+        sid: access.sid,
+        nonce: nonce.map(str::to_owned),
+        standard: standard_claims(subject.user, |scope| subject.scope.contains(scope)),
+    }
 }
 
 fn claims(public_url: &str, subject: Subject<'_>, now: Timestamp, end: Timestamp) -> AccessClaims {
@@ -113,13 +138,15 @@ pub struct TokenResponse {
     server_time: u64,
     session_expires_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rotation: Option<Rotation>,
 }
 
 impl TokenResponse {
     /// The response to a login or, with `rotation`, to a refresh.
     pub fn new(
-        access_token: AccessToken,
+        tokens: Tokens,
         refresh_token: &RefreshToken,
         subject: Subject<'_>,
         rotation: Option<Rotation>,
@@ -127,10 +154,10 @@ impl TokenResponse {
     ) -> Self {
         let Subject { family, scope, .. } = subject;
         let session_end = family.idle_expiry.min(family.absolute_expiry);
-        let expires_in = access_token.lives_seconds;
+        let expires_in = tokens.lives_seconds;
         let refresh_token_expires_in = now.seconds_until(session_end);
         Self {
-            access_token: access_token.text,
+            access_token: tokens.access,
             token_type: "Bearer",
             expires_in,
             refresh_token: refresh_token.encode().to_string(),
@@ -140,6 +167,7 @@ impl TokenResponse {
             refresh_after: refresh_after(expires_in.min(refresh_token_expires_in), crate::secret::random()),
             server_time: now.seconds(),
             session_expires_at: family.absolute_expiry.seconds(),
+            id_token: tokens.identity,
             rotation,
         }
     }

@@ -8,6 +8,8 @@ pub mod clock;
 pub mod secret;
 pub mod bytes;
 pub mod rest;
+pub mod bounded;
+pub mod pace;
 pub mod id;
 pub mod keys;
 pub mod client;
@@ -20,9 +22,14 @@ pub mod refresh;
 pub mod throttle;
 pub mod revocation;
 pub mod audit;
-pub mod bounded;
+pub mod revoked;
+pub mod feed;
+pub mod view;
+pub mod tenants;
 
 // Adapters.
+#[cfg(feature = "remote")]
+pub mod remote;
 #[cfg(feature = "aws")]
 pub mod password;
 #[cfg(feature = "aws")]
@@ -53,5 +60,7 @@ pub mod app;
 pub mod ending;
 #[cfg(feature = "aws")]
 pub mod steps;
+#[cfg(feature = "aws")]
+pub mod live;
 #[cfg(feature = "aws")]
 pub mod http;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
+use crate::client::is_local_host;
 use crate::clock::Timestamp;
 use crate::id::{TenantId, UserId};
 use crate::keys::{Custody, KeyRing};
@@ -148,12 +149,66 @@ impl Tenant {
     }
 }
 
+/// A text is not the public URL of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the public URL {0}")]
+pub struct InvalidUrl(pub &'static str);
+
+/// Whether a text can be the public URL of a deployment, with which its issuers begin.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_public_url(url: &str) -> Result<(), InvalidUrl> {
+    let host = |rest: &str| {
+        rest.split('/').next().and_then(|authority| authority.rsplit(':').next_back()).map(is_local_host)
+    };
+    let local = url.strip_prefix("http://").and_then(host).unwrap_or(false);
+    if url.len() > 100 {
+        Err(InvalidUrl("is longer than 100 characters"))
+    } else if !(url.starts_with("https://") || local) {
+        Err(InvalidUrl("must be https, or http on this machine (RFC 8414 section 2)"))
+    } else if url.ends_with('/') || url.contains(['?', '#', ' ', '@']) {
+        Err(InvalidUrl("must have no trailing slash, user, query or fragment"))
+    } else {
+        Ok(())
+    }
+}
+
 /// The issuer of a tenant's tokens: `{public_url}/t/{tenant}`, exactly, without a trailing slash (RFC 8414 §2).
 pub fn issuer(public_url: &str, tenant: &TenantId) -> String {
     format!("{public_url}/t/{tenant}")
 }
 
+/// Takes an issuer apart: the public URL of the deployment, and the tenant.
+pub fn split_issuer(issuer: &str) -> Option<(&str, TenantId)> {
+    let (public_url, tenant) = issuer.rsplit_once("/t/")?;
+    check_public_url(public_url).ok()?;
+    Some((public_url, tenant.parse().ok()?))
+}
+
 /// The one audience of admin tokens.
 pub fn admin_audience(issuer: &str) -> String {
     format!("{issuer}/admin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_comes_apart_as_it_was_put_together() {
+        let tenant: TenantId = "acme".parse().unwrap();
+        for url in ["https://auth.example", "http://localhost:9000", "https://example.com/t/x"] {
+            assert_eq!(split_issuer(&issuer(url, &tenant)), Some((url, tenant.clone())));
+        }
+        for text in [
+            "",
+            "https://auth.example",
+            "https://auth.example/t/",
+            "https://auth.example/t/acme/",
+            "http://a.example/t/acme",
+        ] {
+            assert_eq!(split_issuer(text), None, "{text}");
+        }
+    }
 }

@@ -4,7 +4,9 @@
 import { readFile } from 'node:fs/promises'
 import * as jose from 'jose'
 import * as oauth from 'oauth4webapi'
+import { SimpleJwksCache } from 'aws-jwt-verify/jwk'
 import { verifier } from './verify.mjs'
+import { verifier as awsVerifier } from './verify_aws.mjs'
 
 const { tenants } = JSON.parse(await readFile(process.argv[2], 'utf8'))
 // The local stack has no TLS.
@@ -39,11 +41,14 @@ async function refused(promise, code) {
   throw new Error(`accepted: ${JSON.stringify(value)}`)
 }
 
-async function login({ issuer, client_id, username, password }) {
+// aws-jwt-verify fetches over TLS alone, which the local stack does not have.
+const fetcher = { fetch: async (uri) => (await fetch(uri)).arrayBuffer() }
+
+async function login({ issuer, client_id, username, password }, more = {}) {
   const response = await fetch(`${issuer}/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'x-client-version': 'test-clients/1.0.0' },
-    body: JSON.stringify({ client_id, username, password }),
+    body: JSON.stringify({ client_id, username, password, ...more }),
   })
   equal(response.status, 200)
   return response.json()
@@ -103,6 +108,44 @@ async function walk(name, tenant, other) {
     await refused(verify(tampered(tokens.access_token)), 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED')
     const elsewhere = verifier(other.issuer, other.audience, other.algorithm)
     await refused(elsewhere(tokens.access_token), 'ERR_JOSE_ALG_NOT_ALLOWED')
+  })
+  await check(say('aws-jwt-verify takes it, and nothing else'), async () => {
+    const cache = () => ({ jwksCache: new SimpleJwksCache({ fetcher }) })
+    const verify = awsVerifier(tenant.issuer, tenant.audience, cache())
+    equal((await verify(tokens.access_token)).sid, tokens.sid)
+    equal((await refused(verify(tampered(tokens.access_token)), 'Invalid signature')).name, 'JwtInvalidSignatureError')
+    const elsewhere = awsVerifier(tenant.issuer, 'https://api.elsewhere.example', cache())
+    await elsewhere(tokens.access_token).then(
+      () => { throw new Error('accepted') },
+      (error) => equal(error.name, 'JwtInvalidClaimError'),
+    )
+  })
+  await check(say('an ID token for the client that asked, and for no API'), async () => {
+    const nonce = oauth.generateRandomNonce()
+    const signedIn = await login(tenant, { scope: 'openid orders:read', nonce })
+    const { payload } = await jose.jwtVerify(signedIn.id_token, keys, {
+      issuer: tenant.issuer, audience: tenant.client_id, algorithms: [tenant.algorithm], typ: 'JWT',
+    })
+    equal([payload.nonce, payload.sid], [nonce, signedIn.sid])
+    await refused(verify(signedIn.id_token), 'ERR_JWT_CLAIM_VALIDATION_FAILED')
+    const cache = { jwksCache: new SimpleJwksCache({ fetcher }) }
+    await refused(awsVerifier(tenant.issuer, null, cache)(signedIn.id_token), 'not an access token')
+    const request = oauth.refreshTokenGrantRequest(server, client, publicClient, signedIn.refresh_token, insecure)
+    const next = await oauth.processRefreshTokenResponse(server, client, await request)
+    equal(oauth.getValidatedIdTokenClaims(next).sub, payload.sub)
+    const asked = await oauth.userInfoRequest(server, client, next.access_token, insecure)
+    equal((await oauth.processUserInfoResponse(server, client, payload.sub, asked)).sub, payload.sub)
+  })
+  await check(say('introspection through introspectionRequest'), async () => {
+    const who = { client_id: tenant.confidential.client_id }
+    const secret = oauth.ClientSecretBasic(tenant.confidential.client_secret)
+    const ask = async (token) => {
+      const response = await oauth.introspectionRequest(server, who, secret, token, insecure)
+      return oauth.processIntrospectionResponse(server, who, response)
+    }
+    const told = await ask(tokens.access_token)
+    equal([told.active, told.sid, told.client_id], [true, tokens.sid, tenant.client_id])
+    equal(await ask(tampered(tokens.access_token)), { active: false })
   })
   await check(say('another audience is refused'), async () => {
     const changes = { audience: 'https://api.elsewhere.example' }

@@ -100,6 +100,9 @@ class Walk:
             if algorithm == "EdDSA"
             else ("access token accepted by Authlib as RFC 9068", self.resource_server),
             ("the README's verifier takes it, and nothing else", self.readme),
+            ("an ID token for the client, and for no API", self.id_token),
+            ("introspection through Authlib's OAuth2Session", self.introspect),
+            *([("what API Gateway's JWT authorizer checks, holds", self.api_gateway)] if algorithm == "RS256" else []),
             ("another audience is refused", self.wrong_audience),
             ("another issuer is refused", self.wrong_issuer),
             ("another algorithm is refused", self.wrong_algorithm),
@@ -174,6 +177,42 @@ class Walk:
         refused(jwt.InvalidSignatureError, lambda: verify(tampered(token)))
         elsewhere = Verifier(self.other["issuer"], self.other["audience"], self.other["algorithm"])
         refused(jwt.PyJWKClientError, lambda: elsewhere(token))
+
+    def id_token(self):
+        tokens = login(self.tenant, scope="openid orders:read", nonce="n-0S6")
+        claims = self.decode(tokens["id_token"], audience=self.tenant["client_id"])
+        equal([claims["nonce"], claims["sid"]], ["n-0S6", tokens["sid"]])
+        refused(jwt.InvalidAudienceError, lambda: self.decode(tokens["id_token"]))
+        verify = Verifier(self.tenant["issuer"], self.tenant["client_id"], self.tenant["algorithm"])
+        refused(jwt.InvalidTokenError, lambda: verify(tokens["id_token"]))
+        told = requests.get(
+            self.metadata["userinfo_endpoint"],
+            headers={"Authorization": f"Bearer {tokens['access_token']}"},
+            timeout=TIMEOUT,
+        )
+        equal(told.json(), {"sub": claims["sub"]})
+
+    def introspect(self):
+        client = self.tenant["confidential"]
+        session = self.oauth(client["client_id"], client["client_secret"], "client_secret_basic")
+        ask = lambda token: session.introspect_token(self.metadata["introspection_endpoint"], token=token).json()
+        told = ask(self.tokens["access_token"])
+        equal([told["active"], told["sid"]], [True, self.tokens["sid"]])
+        equal(ask(tampered(self.tokens["access_token"])), {"active": False})
+
+    def api_gateway(self):
+        """The steps of API Gateway's own JWT authorizer (HTTP API developer guide, "How JWT authorizers work"): keys from
+        the issuer's discovery document, RSA alone, `iss`, `aud` or `client_id`, `exp`, `nbf`, `iat`, a scope of the route.
+        """
+        issuer, token = self.tenant["issuer"], self.tokens["access_token"]
+        document = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=1.5)
+        keys = requests.get(document.json()["jwks_uri"], timeout=1.5)
+        equal(max(len(document.content), len(keys.content)) < 150_000, True)
+        header = jwt.get_unverified_header(token)
+        (key,) = [key for key in keys.json()["keys"] if key["kid"] == header["kid"]]
+        equal([header["alg"], key["kty"], key["alg"]], ["RS256", "RSA", "RS256"])
+        claims = jwt.decode(token, jwt.PyJWK(key), algorithms=["RS256"], issuer=issuer, audience=self.tenant["audience"])
+        equal("orders:read" in claims["scope"].split(), True)
 
     def wrong_audience(self):
         run = lambda: self.decode(self.tokens["access_token"], audience="https://api.elsewhere.example")

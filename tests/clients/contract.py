@@ -139,6 +139,24 @@ def walk(contract, tenant):
     check("no token", 401, "GET", t + "/sessions")
     check("no good token", 401, "GET", t + "/sessions", headers={"Authorization": "Bearer a.b.c"})
     check("two tokens", 400, "GET", t + "/sessions", headers={"Authorization": "Bearer a, Bearer b"})
+    reading = login("signed in with openid", scope="openid orders:read")
+    check("who it is", 200, "GET", t + "/userinfo", headers=bearer(reading))
+    check("no openid", 403, "GET", t + "/userinfo", headers=bearer(tokens))
+    check("no token", 401, "GET", t + "/userinfo")
+    backend = (tenant["confidential"]["client_id"], tenant["confidential"]["client_secret"])
+    check("active", 200, "POST", t + "/introspect", data={"token": reading["access_token"]}, auth=backend)
+    check("not active", 200, "POST", t + "/introspect", data={"token": "x"}, auth=backend)
+    check("nobody asks", 401, "POST", t + "/introspect", data={"token": "x"})
+    check("no token", 400, "POST", t + "/introspect", data={"x": "y"}, auth=backend)
+    check("JSON", 415, "POST", t + "/introspect", json={"token": "x"}, auth=backend)
+    check("let in", 200, "GET", t + "/sample/orders", headers=bearer(reading))
+    check("no token", 401, "GET", t + "/sample/orders")
+    check("no good token", 403, "GET", t + "/sample/orders", headers={"Authorization": "Bearer a.b.c"})
+    check("no such scope", 403, "POST", t + "/sample/orders", headers=bearer(reading))
+    check("let in", 201, "POST", t + "/sample/orders", headers=bearer(tokens))
+    check("let in", 200, "GET", t + "/sample/me", headers=bearer(reading))
+    check("challenged", 401, "GET", t + "/sample/me")
+    check("two tokens", 400, "GET", t + "/sample/me", headers={"Authorization": "Bearer a, Bearer b"})
     one = t + "/sessions/{sid}"
     check("ended", 204, "DELETE", one, values={"sid": other["sid"]}, headers=bearer(tokens))
     check("no such session", 404, "DELETE", one, values={"sid": "0" * 32}, headers=bearer(tokens))
@@ -158,6 +176,11 @@ def walk(contract, tenant):
     check("changed", 204, "POST", t + "/password", json=change)
     check("not the password any more", 401, "POST", t + "/password", json=change)
 
+    feed = t + "/.well-known/revocations"
+    page = contract.need("published", 200, "GET", feed)
+    check("from a cursor", 200, "GET", feed, f"?since={page['next']}")
+    check("no cursor", 400, "GET", feed, "?since=x")
+    check("unknown tenant", 404, "GET", feed, values={"tenant": "nowhere"})
     for path in [t + "/.well-known/jwks.json", t + "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server" + t]:
         check("published", 200, "GET", path)
         tag = requests.get(contract.base_url + path.format(tenant="acme"), timeout=TIMEOUT).headers["etag"]

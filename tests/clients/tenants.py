@@ -9,7 +9,7 @@ import sys
 
 import requests
 
-SCOPES = ["orders:read", "orders:write", "profile"]
+SCOPES = ["openid", "orders:read", "orders:write", "profile"]
 
 
 def main(seed_path):

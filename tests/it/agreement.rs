@@ -1,6 +1,8 @@
 //! Template, OpenAPI document and code name the same routes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use leasehold_authorizer::Rules;
 
 use crate::template::{self, Route};
 
@@ -11,7 +13,9 @@ fn code() -> BTreeSet<Route> {
         leasehold_refresh::ROUTES,
         leasehold_revoke::ROUTES,
         leasehold_jwks::ROUTES,
+        leasehold_introspect::ROUTES,
         leasehold_admin::ROUTES,
+        leasehold_sample::ROUTES,
     ];
     let routes = tables.into_iter().flatten();
     routes.map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect()
@@ -31,6 +35,9 @@ const WANTED: &[(&str, &str)] = &[
     ("GET", "/t/{tenant}/.well-known/jwks.json"),
     ("GET", "/t/{tenant}/.well-known/openid-configuration"),
     ("GET", "/.well-known/oauth-authorization-server/t/{tenant}"),
+    ("GET", "/t/{tenant}/.well-known/revocations"),
+    ("POST", "/t/{tenant}/introspect"),
+    ("GET", "/t/{tenant}/userinfo"),
 ];
 
 #[test]
@@ -49,4 +56,20 @@ fn every_route_of_the_design_is_there() {
     for (method, path) in WANTED {
         assert!(routes.contains(&((*method).to_owned(), (*path).to_owned())), "{method} {path}");
     }
+}
+
+#[test]
+fn every_route_behind_an_authorizer_has_a_rule_and_every_rule_a_route() {
+    let rules = Rules::read(&template::authorizer_routes()).expect("the rules read");
+    let guarded: BTreeMap<String, String> = template::guarded();
+    let ruled: BTreeMap<String, String> = rules
+        .routes()
+        .map(|route| {
+            let annotates = rules.find(route).is_some_and(|rule| rule.annotate);
+            let authorizer = if annotates { "AnnotatingAuthorizer" } else { "Authorizer" };
+            (route.to_owned(), authorizer.to_owned())
+        })
+        .collect();
+    assert!(ruled.len() >= 3, "the rules were found");
+    assert_eq!(guarded, ruled);
 }

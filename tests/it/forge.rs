@@ -39,9 +39,15 @@ impl Forger {
 
     /// Any signing input with a good signature.
     pub async fn sign_text(&self, input: &str) -> String {
+        let signature = self.signature(input, "ED25519_SHA_512").await;
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// A signature as KMS gives it, by the tenant's key of this algorithm in KMS's words.
+    pub async fn signature(&self, input: &str, algorithm: &str) -> Vec<u8> {
         let body = json!({
             "KeyId": self.key, "Message": STANDARD.encode(input), "MessageType": "RAW",
-            "SigningAlgorithm": "ED25519_SHA_512",
+            "SigningAlgorithm": algorithm,
         });
         let reply = Call::post(&self.kms)
             .header("x-amz-target", "TrentService.Sign")
@@ -51,8 +57,7 @@ impl Forger {
             .send(&self.tenant.http)
             .await
             .expect(200);
-        let signature = STANDARD.decode(reply.string("Signature")).expect("base64");
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+        STANDARD.decode(reply.string("Signature")).expect("base64")
     }
 }
 

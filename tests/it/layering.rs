@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use leasehold_tests::settings::repository;
 
@@ -27,11 +28,16 @@ const RINGS: &[(&str, &[&str])] = &[
             "rest",
             "revocation",
             "audit",
+            "revoked",
+            "feed",
+            "view",
+            "tenants",
             "bounded",
+            "pace",
         ],
     ),
-    ("adapters", &["config", "trouble", "reach", "store", "kms", "sign"]),
-    ("edge", &["metrics", "telemetry", "app", "issue", "recorder", "ending", "steps", "http"]),
+    ("adapters", &["remote", "config", "trouble", "reach", "store", "kms", "sign"]),
+    ("edge", &["metrics", "telemetry", "app", "issue", "recorder", "ending", "steps", "live", "http"]),
 ];
 
 /// Where the AWS SDK may be named.
@@ -126,6 +132,24 @@ fn the_aws_sdk_stays_in_its_three_places() {
         }
     }
     assert!(wrong.is_empty(), "aws_sdk_ in {wrong:?}");
+}
+
+#[test]
+fn an_api_that_verifies_takes_no_aws_sdk_along() {
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let tree = ["tree", "--offline", "--package", "leasehold", "--features", "remote", "--edges", "normal"];
+    let output = Command::new(cargo)
+        .args(tree)
+        .args(["--prefix", "none"])
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("hyper-util"), "the tree was read: {}", String::from_utf8_lossy(&output.stderr));
+    let aws: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("aws-") && !line.starts_with("aws-lc")).collect();
+    assert!(aws.is_empty(), "{aws:?}");
+    assert!(!text.contains("lambda"), "and nothing of Lambda");
 }
 
 #[test]

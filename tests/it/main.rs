@@ -2,18 +2,25 @@
 
 mod admin;
 mod agreement;
+mod attacks;
 mod calendar;
 mod chaos;
+mod authorizer;
 mod aws_calls;
 mod cli;
 mod cors;
 mod crash;
 mod dead_port;
+mod delay;
+mod elsewhere;
 mod epochs;
 mod flood;
+mod feed;
 mod forge;
 mod health;
 mod hostile;
+mod id_token;
+mod introspect;
 mod isolation;
 mod jwks;
 mod kept;

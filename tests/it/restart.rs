@@ -55,7 +55,7 @@ async fn sessions_lost_replies_and_revocations_survive_a_restart_of_everything()
 #[tokio::test]
 async fn a_stack_has_a_process_per_instance_and_leaves_none_behind() {
     let mut stack = Setup::default().instances(2).start();
-    let functions = ["login", "refresh", "revoke", "jwks"];
+    let functions = ["login", "refresh", "revoke", "jwks", "introspect", "authorizer", "sample"];
     for function in functions {
         assert_eq!(stack.instances_of(function).len(), 2, "{function}");
     }

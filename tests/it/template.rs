@@ -2,7 +2,7 @@
 //!
 //! A line-based reading, no YAML parser: route keys stand on lines of their own in both files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use leasehold_tests::settings::repository;
@@ -20,6 +20,29 @@ pub fn routes() -> BTreeSet<Route> {
         (method.to_owned(), path.to_owned())
     })
     .collect()
+}
+
+/// The routes that an authorizer stands before, with its logical id.
+pub fn guarded() -> BTreeMap<String, String> {
+    let text = fs::read_to_string(repository().join("infra/template.yaml")).expect("infra/template.yaml");
+    let mut route = String::new();
+    let mut guarded = BTreeMap::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(key) = line.strip_prefix("RouteKey: ") {
+            key.clone_into(&mut route);
+        } else if let Some(id) = line.strip_prefix("AuthorizerId: !Ref ") {
+            guarded.insert(route.clone(), id.to_owned());
+        }
+    }
+    guarded
+}
+
+/// What the template declares that these routes ask of a token.
+pub fn authorizer_routes() -> String {
+    let text = fs::read_to_string(repository().join("infra/template.yaml")).expect("infra/template.yaml");
+    let block = text.lines().skip_while(|line| line.trim() != "AUTHORIZER_ROUTES: |").skip(1);
+    let indented = |line: &&str| line.starts_with("            ");
+    block.take_while(indented).collect::<Vec<_>>().join("\n")
 }
 
 /// The routes of the OpenAPI document.

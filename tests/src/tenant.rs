@@ -39,6 +39,11 @@ pub struct Tenant {
     pub base: String,
 }
 
+/// The audience of a tenant's tokens at the sample API.
+pub fn sample_api(tenant: &str) -> String {
+    format!("https://api.{tenant}.example")
+}
+
 /// A tenant id that no other test has.
 pub fn fresh_name() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -48,10 +53,12 @@ pub fn fresh_name() -> String {
 
 /// The command that creates a test tenant.
 pub fn create_command(name: &str, algorithm: &str, policy: &Value) -> Value {
+    let apis = [API.to_owned(), sample_api(name)];
+    let scopes = ["openid", "read", "write", "orders:read", "orders:write"];
     json!({
         "op": "tenant.create", "tenant": name, "algorithm": algorithm, "policy": policy,
         "clients": [
-            {"client_id": APP, "type": "public", "audiences": [API], "scopes": ["openid", "read", "write"], "origins": []},
+            {"client_id": APP, "type": "public", "audiences": apis, "scopes": scopes, "origins": []},
             {"client_id": BACKEND, "type": "confidential", "audiences": [API], "scopes": ["read"], "origins": []},
         ],
         "admin": {"username": ADMIN, "password": ADMIN_PASSWORD},
@@ -71,9 +78,13 @@ impl Tenant {
 
     /// A tenant with algorithm and policy, its two clients, its user and its admin.
     pub async fn create_with(stack: &Stack, algorithm: &str, policy: Value) -> Self {
+        Self::create_named(stack, &fresh_name(), algorithm, policy).await
+    }
+
+    /// The same, under a name that a test has in mind.
+    pub async fn create_named(stack: &Stack, name: &str, algorithm: &str, policy: Value) -> Self {
         let http = Http::new();
-        let name = fresh_name();
-        let made = stack.operator(&http, &create_command(&name, algorithm, &policy)).await;
+        let made = stack.operator(&http, &create_command(name, algorithm, &policy)).await;
         let secret = made["clients"]
             .as_array()
             .and_then(|clients| clients.iter().find(|client| client["client_id"] == BACKEND))
@@ -83,7 +94,7 @@ impl Tenant {
             issuer: made["issuer"].as_str().expect("an issuer").to_owned(),
             secret: secret.to_owned(),
             base: format!("{}/t/{name}", stack.base_url()),
-            name,
+            name: name.to_owned(),
             http,
         };
         tenant.add_user(stack, USER, PASSWORD).await;
@@ -182,6 +193,22 @@ impl Tenant {
     /// Lists the user's sessions.
     pub async fn sessions(&self, access_token: &str) -> Reply {
         Call::get(self.url("/sessions")).bearer(access_token).send(&self.http).await
+    }
+
+    /// Asks the sample API for orders: the authorizer decides.
+    pub async fn orders(&self, access_token: &str) -> Reply {
+        Call::get(self.url("/sample/orders")).bearer(access_token).send(&self.http).await
+    }
+
+    /// Asks the sample API who is calling: the authorizer annotates.
+    pub async fn me(&self, access_token: &str) -> Reply {
+        Call::get(self.url("/sample/me")).bearer(access_token).send(&self.http).await
+    }
+
+    /// Signs the user in for this scope alone.
+    pub async fn login_for(&self, scope: &str) -> Session {
+        let body = json!({"client_id": APP, "username": USER, "password": PASSWORD, "scope": scope});
+        Session::from_reply(&Call::post(self.url("/login")).json(&body).send(&self.http).await.expect(200))
     }
 
     /// Signs the user out everywhere.

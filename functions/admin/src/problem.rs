@@ -206,6 +206,7 @@ impl From<Refusal> for Problem {
                 ("unsupported_media_type", "The content type is not supported here.")
             }
             (Code::InvalidToken, _) => ("invalid_token", "The access token is not valid."),
+            (Code::InsufficientScope, _) => ("insufficient_scope", "The access token lacks a scope."),
             (Code::TemporarilyUnavailable, _) => {
                 ("temporarily_unavailable", "The service is temporarily unavailable. Try again.")
             }

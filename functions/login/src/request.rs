@@ -12,6 +12,9 @@ use leasehold::secret::Secret;
 use leasehold::user::split_scope;
 use serde::Deserialize;
 
+/// The longest nonce, in bytes.
+const MAX_NONCE_BYTES: usize = 128;
+
 /// The longest name of a device, in bytes.
 const MAX_DEVICE_BYTES: usize = 128;
 
@@ -44,6 +47,8 @@ pub struct LoginRequest {
     pub claimed: Claimed,
     /// The scope asked for; `None` for whatever there is.
     pub scope: Option<BTreeSet<String>>,
+    /// What is to stand in the ID token (OpenID Connect Core §3.1.2.1).
+    pub nonce: Option<String>,
 }
 
 /// A request to change the password.
@@ -65,6 +70,7 @@ struct Wire {
     scope: Option<String>,
     new_password: Option<Secret<String>>,
     code: Option<Secret<String>>,
+    nonce: Option<String>,
 }
 
 impl LoginRequest {
@@ -76,7 +82,8 @@ impl LoginRequest {
         let mut wire: Wire = body::json(call)?;
         let scope = scope(wire.scope.take())?;
         wire.code = None;
-        Ok(Self { claimed: claimed(call, wire)?, scope })
+        let nonce = nonce(wire.nonce.take())?;
+        Ok(Self { claimed: claimed(call, wire)?, scope, nonce })
     }
 }
 
@@ -123,6 +130,15 @@ fn scope(text: Option<String>) -> Result<Option<BTreeSet<String>>, Refusal> {
         Ok(scope)
     } else {
         Err(Refusal::new(Code::InvalidScope, "malformed"))
+    }
+}
+
+fn nonce(text: Option<String>) -> Result<Option<String>, Refusal> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    if text.len() <= MAX_NONCE_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(Some(text))
+    } else {
+        Err(Refusal::invalid_request("nonce must be at most 128 characters of ASCII."))
     }
 }
 

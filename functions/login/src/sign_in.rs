@@ -54,7 +54,7 @@ pub async fn sign_in(login: &Login, call: &Call, note: &mut Note) -> Result<Repl
 }
 
 async fn decide_on(login: &Login, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {
-    let LoginRequest { claimed, scope } = LoginRequest::read(call)?;
+    let LoginRequest { claimed, scope, nonce } = LoginRequest::read(call)?;
     let checked = Box::pin(check(login, &claimed, call, note)).await?;
     let Checked { store, tenant, client, user, counters, .. } = &checked;
     let granted = if is_blocked(&tenant.policy, call.client_version().as_deref()) {
@@ -87,11 +87,11 @@ async fn decide_on(login: &Login, call: &Call, note: &mut Note) -> Result<Reply,
     let subject = Subject { tenant, user, family, scope: &family.scope };
     let occasion = Occasion { tenant, store, priority: Priority::Login, now: call.now };
     let (signed, families, ()) = tokio::join!(
-        issue::access_token(&app.signer, &app.config.public_url, subject, occasion),
+        issue::tokens(&app.signer, &app.config.public_url, subject, occasion, nonce.as_deref()),
         store.list_families(user.id),
         counters.take_back(store),
     );
-    let access_token = signed?;
+    let tokens = signed?;
     store.open_family(family).await?;
     if let Some(version) = &family.client_version {
         app.recorder.learn(&tenant.id, version, user.id);
@@ -106,10 +106,7 @@ async fn decide_on(login: &Login, call: &Call, note: &mut Note) -> Result<Reply,
     if tokio::time::timeout(FOLLOW_UP, follow_up).await.is_err() {
         tracing::warn!(user = %user.id, "what follows a login took too long and is left to the next one");
     }
-    Ok(Reply::json(
-        StatusCode::OK,
-        &TokenResponse::new(access_token, &opened.successor, subject, None, call.now),
-    ))
+    Ok(Reply::json(StatusCode::OK, &TokenResponse::new(tokens, &opened.successor, subject, None, call.now)))
 }
 
 /// What the session may do: requested ∩ client's ∩ user's. Asked for nothing, it may be nothing; asked for something

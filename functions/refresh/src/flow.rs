@@ -12,7 +12,7 @@ use leasehold::client::Client;
 use leasehold::health::Place;
 use leasehold::health::versions::is_blocked;
 use leasehold::http::{Call, Code, Refusal, Reply, decision};
-use leasehold::issue::{self, AccessToken, Rotation, Subject, TokenResponse};
+use leasehold::issue::{self, Rotation, Subject, TokenResponse, Tokens};
 use leasehold::refresh::family::{Fresh, NOTABLE_REPLAY_STREAK, Presentation};
 use leasehold::refresh::{Dead, Family, RefreshToken, Replay, Verdict, present, present_again};
 use leasehold::sign::{Occasion, Priority};
@@ -44,7 +44,7 @@ struct Scene<'a> {
 /// An access token, and the scope that it has.
 #[derive(Clone)]
 struct Signed {
-    token: AccessToken,
+    tokens: Tokens,
     scope: BTreeSet<String>,
 }
 
@@ -260,9 +260,9 @@ impl Scene<'_> {
             priority: Priority::Refresh,
             now: self.call.now,
         };
-        let token =
-            issue::access_token(&self.app.signer, &self.app.config.public_url, subject, occasion).await?;
-        Ok(signed.insert(Signed { token, scope }).clone())
+        let tokens =
+            issue::tokens(&self.app.signer, &self.app.config.public_url, subject, occasion, None).await?;
+        Ok(signed.insert(Signed { tokens, scope }).clone())
     }
 
     /// The scope asked for, which must be within the family's; the family keeps its own (RFC 6749 §6). Of it, what user,
@@ -281,7 +281,7 @@ impl Scene<'_> {
 
     fn reply(&self, signed: Signed, successor: &RefreshToken, family: &Family, rotation: Rotation) -> Reply {
         let subject = Subject { tenant: self.tenant, user: self.user, family, scope: &signed.scope };
-        let response = TokenResponse::new(signed.token, successor, subject, Some(rotation), self.call.now);
+        let response = TokenResponse::new(signed.tokens, successor, subject, Some(rotation), self.call.now);
         Reply::json(StatusCode::OK, &response)
     }
 

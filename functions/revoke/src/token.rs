@@ -16,8 +16,8 @@ use leasehold::secret::Secret;
 use leasehold::store::{Entered, Wanted};
 use leasehold::telemetry::Note;
 use leasehold::tenant::{Tenant, admin_audience, issuer};
-use leasehold::token::Verifier;
 use leasehold::token::verify::UnverifiedSubject;
+use leasehold::token::{KeySet, Verifier};
 use leasehold::user::User;
 use serde::Deserialize;
 
@@ -107,8 +107,8 @@ fn entitled(app: &App, call: &Call, presented: &Presented, owner: &Owner<'_>) ->
         Presented::Access { text, .. } => {
             let issuer = issuer(&app.config.public_url, &tenant.id);
             let audience = if client.is_admin() { admin_audience(&issuer) } else { issuer.clone() };
-            let verifier =
-                Verifier { tenant: &tenant.id, issuer: &issuer, ring: &tenant.ring, audience: &audience };
+            let keys = KeySet::of(&tenant.ring, call.now);
+            let verifier = Verifier { tenant: &tenant.id, issuer: &issuer, keys: &keys, audience: &audience };
             verifier.verify(text.expose(), call.now).is_ok_and(|verified| {
                 let claims = verified.claims();
                 claims.client_id == client.id && claims.sid == family.id && claims.sub == family.user

@@ -147,7 +147,7 @@ async fn plant_tenant(
             "client_id": client_id,
             "type": "public",
             "audiences": [format!("https://api.{tenant}.example")],
-            "scopes": ["orders:read", "orders:write", "profile", "offline_access"],
+            "scopes": ["openid", "orders:read", "orders:write", "profile", "offline_access"],
             "origins": ["http://localhost:5173"],
         }],
         "admin": {"username": admin, "password": admin_password},

@@ -77,7 +77,8 @@ impl Stack {
 
         let template = Template::load(&options.template, &Givens::new(STAGE, &options.region, &base_url))?;
         let functions = Functions::new(template.functions, &options.region);
-        let routes = Gateway::new(template.routes, &functions, port).map_err(StartError::Routes)?;
+        let routes = Gateway::new(template.routes, template.authorizers, &functions, port)
+            .map_err(StartError::Routes)?;
         let schedules = scheduled(template.schedules, &functions, options.schedule)?;
         check_binaries(&options, &functions)?;
 

@@ -10,7 +10,7 @@ pub fn print(seed: &Seed, data: &Path) {
     say!("  DynamoDB   {}", seed.endpoints.dynamodb);
     say!("  KMS        {}", seed.endpoints.kms);
     say!(
-        "  Lambda     {}   (AWS_ENDPOINT_URL_LAMBDA; functions: login refresh revoke jwks operator)",
+        "  Lambda     {}   (AWS_ENDPOINT_URL_LAMBDA; functions: login refresh revoke jwks authorizer operator)",
         seed.endpoints.lambda
     );
     say!("  Data       {}   (seed.json has all of this; logs/ has the functions' output)", data.display());
@@ -36,7 +36,12 @@ pub fn print(seed: &Seed, data: &Path) {
             tenant.client_id
         );
         say!("  curl -s $ISS/.well-known/jwks.json");
-        say!("  curl -s -i $ISS/revoke -d client_id={} -d token=lhr_…\n", tenant.client_id);
+        say!("  curl -s -i $ISS/revoke -d client_id={} -d token=lhr_…", tenant.client_id);
+        say!(
+            "\nA protected API behind the authorizer (200, 401 and 403; shared/docs/verify.md tells the rest):\n"
+        );
+        say!("  curl -s -i $ISS/sample/orders -H 'authorization: Bearer eyJ…'");
+        say!("  curl -s -i $ISS/sample/me\n");
         let beside = std::env::current_exe().ok().map(|own| own.with_file_name("leasehold"));
         if let (Some(command), Some(name)) = (beside.filter(|path| path.exists()), seed.tenants.keys().next())
         {

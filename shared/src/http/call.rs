@@ -84,31 +84,68 @@ impl Call {
     /// # Errors
     /// Without one, a challenge; with something else, or more than one, `invalid_request` (RFC 6750 §3.1).
     pub fn bearer(&self) -> Result<Secret<String>, Refusal> {
-        let Some(value) = self.headers.get(AUTHORIZATION) else {
-            return Err(Refusal::unauthorized(CHALLENGE, "missing"));
-        };
-        let malformed = || Refusal::invalid_request("The Authorization header must hold one bearer token.");
-        let text = value.to_str().map_err(|_| malformed())?;
-        let (scheme, token) = text.split_once(' ').ok_or_else(malformed)?;
+        if self.headers.get_all(AUTHORIZATION).iter().count() > 1 {
+            return Err(Bearer::Malformed.into());
+        }
+        // What is no text is no token either.
+        let value = self.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+        Ok(Secret::new(Bearer::read(value)?.to_owned()))
+    }
+}
+
+/// Why an `Authorization` header holds no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    /// There is none.
+    Missing,
+    /// It is one of another scheme.
+    OtherScheme,
+    /// It holds something else, or more than one token.
+    Malformed,
+}
+
+impl Bearer {
+    /// The token of a header (RFC 6750 §2.1), with duplicates folded by commas.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn read(header: Option<&str>) -> Result<&str, Self> {
+        let (scheme, token) = header.ok_or(Self::Missing)?.split_once(' ').ok_or(Self::Malformed)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Refusal::unauthorized(CHALLENGE, "scheme"));
+            Err(Self::OtherScheme)
+        } else if token.is_empty() || token.contains([' ', ',']) {
+            Err(Self::Malformed)
+        } else {
+            Ok(token)
         }
-        if token.is_empty()
-            || token.contains([' ', ','])
-            || self.headers.get_all(AUTHORIZATION).iter().count() > 1
-        {
-            return Err(malformed());
+    }
+}
+
+impl From<Bearer> for Refusal {
+    fn from(bearer: Bearer) -> Self {
+        match bearer {
+            Bearer::Missing => Self::unauthorized(CHALLENGE, "missing"),
+            Bearer::OtherScheme => Self::unauthorized(CHALLENGE, "scheme"),
+            Bearer::Malformed => {
+                Self::invalid_request("The Authorization header must hold one bearer token.")
+            }
         }
-        Ok(Secret::new(token.to_owned()))
     }
 }
 
 /// The challenge of a route that needs an access token, when none was shown (RFC 6750 §3).
 pub const CHALLENGE: &str = "Bearer realm=\"leasehold\"";
 
+/// The challenge to an access token that is not good.
+pub const INVALID_TOKEN: &str = "Bearer realm=\"leasehold\", error=\"invalid_token\"";
+
+/// The challenge to an access token without the scope `openid`, where that is needed.
+pub const INSUFFICIENT_OPENID: &str =
+    "Bearer realm=\"leasehold\", error=\"insufficient_scope\", scope=\"openid\"";
+
 /// The refusal of an access token that is not good; the reason goes to the log alone.
 pub fn invalid_token(reason: &'static str) -> Refusal {
-    Refusal::unauthorized("Bearer realm=\"leasehold\", error=\"invalid_token\"", reason)
+    Refusal::unauthorized(INVALID_TOKEN, reason)
 }
 
 fn pairs(map: &lambda_http::aws_lambda_events::query_map::QueryMap) -> HashMap<String, String> {

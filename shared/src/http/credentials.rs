@@ -56,6 +56,11 @@ impl Credentials {
         Ok(Self { client_id, secret: client_secret, method: Method::Body })
     }
 
+    /// The refusal of a request without any, on a route that is for clients alone.
+    pub fn missing() -> Refusal {
+        Refusal::invalid_client(Some(BASIC_CHALLENGE))
+    }
+
     /// The refusal of this client: one that tried by header is told how (RFC 6749 §5.2).
     pub fn refused(&self) -> Refusal {
         Refusal::invalid_client((self.method == Method::Header).then_some(BASIC_CHALLENGE))

@@ -8,6 +8,7 @@
 //! | `invalid_scope`, `unsupported_grant_type` | 400 | `fix_request` |
 //! | `invalid_credentials` | 401 | `reauthenticate` |
 //! | `invalid_token` | 401 | `reauthenticate` |
+//! | `insufficient_scope` | 403 | `fix_request` |
 //! | `access_denied` | 403 | `fix_request`, `update_app` |
 //! | `too_many_requests` | 429 | `retry` |
 //! | `temporarily_unavailable` | 503 | `retry` |
@@ -53,6 +54,8 @@ pub enum Code {
     InvalidCredentials,
     /// The access token is missing, or gives nothing.
     InvalidToken,
+    /// The access token is good, and was not issued for this.
+    InsufficientScope,
     /// Signed in, but not entitled.
     AccessDenied,
     /// Too many attempts.
@@ -88,6 +91,7 @@ impl Code {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidCredentials => "invalid_credentials",
             Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
             Self::AccessDenied => "access_denied",
             Self::TooManyRequests => "too_many_requests",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
@@ -101,7 +105,7 @@ impl Code {
                 StatusCode::BAD_REQUEST
             }
             Self::InvalidClient | Self::InvalidCredentials | Self::InvalidToken => StatusCode::UNAUTHORIZED,
-            Self::AccessDenied => StatusCode::FORBIDDEN,
+            Self::InsufficientScope | Self::AccessDenied => StatusCode::FORBIDDEN,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
@@ -114,6 +118,7 @@ impl Code {
             | Self::InvalidClient
             | Self::InvalidScope
             | Self::UnsupportedGrantType
+            | Self::InsufficientScope
             | Self::AccessDenied => ClientAction::FixRequest,
             Self::InvalidGrant | Self::InvalidCredentials | Self::InvalidToken => {
                 ClientAction::Reauthenticate
@@ -131,6 +136,7 @@ impl Code {
             Self::UnsupportedGrantType => "The grant type is not supported.",
             Self::InvalidCredentials => "The username or password is not correct.",
             Self::InvalidToken => "The access token is not valid.",
+            Self::InsufficientScope => "The access token lacks a scope.",
             Self::AccessDenied => "The user is not entitled to this.",
             Self::TooManyRequests => "Too many attempts. Try again later.",
             Self::TemporarilyUnavailable => "The service is temporarily unavailable. Try again.",
@@ -222,6 +228,11 @@ impl Refusal {
     /// An access token that is missing or not good, with the challenge of RFC 6750 §3.
     pub fn unauthorized(challenge: &'static str, reason: &'static str) -> Self {
         Self { challenge: Some(challenge), ..Self::new(Code::InvalidToken, reason) }
+    }
+
+    /// An access token without a scope that is needed, with the challenge that names it.
+    pub fn insufficient_scope(challenge: &'static str) -> Self {
+        Self { challenge: Some(challenge), ..Self::new(Code::InsufficientScope, "scope") }
     }
 
     /// Trouble of ours that passes: 503.

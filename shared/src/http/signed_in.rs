@@ -10,7 +10,7 @@ use crate::store::{TenantStore, Wanted};
 use crate::telemetry::Note;
 use crate::tenant::{Tenant, admin_audience, issuer};
 use crate::token::verify::UnverifiedSubject;
-use crate::token::{AccessClaims, Epochs, Verifier};
+use crate::token::{AccessClaims, Epochs, KeySet, Verifier};
 use crate::user::User;
 
 /// For what the token must have been issued.
@@ -78,7 +78,8 @@ async fn read_signed_in(
         Audience::Own => own.clone(),
         Audience::Admin => admin_audience(&own),
     };
-    let verifier = Verifier { tenant: &id, issuer: &own, ring: &entered.tenant.ring, audience: &audience };
+    let keys = KeySet::of(&entered.tenant.ring, call.now);
+    let verifier = Verifier { tenant: &id, issuer: &own, keys: &keys, audience: &audience };
     let verified =
         verifier.verify(token.expose(), call.now).map_err(|refusal| invalid_token(refusal.name()))?;
     let claims = verified.claims().clone();

@@ -28,6 +28,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::bytes::Bytes;
 use crate::clock::Timestamp;
+use crate::feed::Cursor;
 use crate::id::{ClientId, FamilyId, Kid, LoginId, TenantId, UserId};
 use crate::throttle::{Counter, CounterKey};
 
@@ -152,6 +153,22 @@ pub fn family(tenant: &TenantId, user: UserId, family: FamilyId) -> Key {
 pub fn revocation(tenant: &TenantId, at: Timestamp) -> Key {
     let bucket = at.seconds() / REVOCATION_BUCKET_SECONDS;
     Key::new(format!("T#{tenant}#R#{bucket}"), unique_at(at))
+}
+
+/// The partitions that hold the revocations between two moments, in order.
+pub fn revocation_buckets(
+    tenant: &TenantId,
+    from: Timestamp,
+    to: Timestamp,
+) -> impl Iterator<Item = String> + use<'_> {
+    let bucket = |at: Timestamp| at.seconds() / REVOCATION_BUCKET_SECONDS;
+    (bucket(from)..=bucket(to)).map(move |bucket| format!("T#{tenant}#R#{bucket}"))
+}
+
+/// The sort key after which the revocations from a place on lie.
+pub fn revocation_place(from: &Cursor) -> String {
+    let at = from.at.millis();
+    from.after.as_ref().map_or_else(|| format!("{at:013}"), |after| format!("{at:013}#{after}"))
 }
 
 pub fn audit(tenant: &TenantId, at: Timestamp) -> Key {

@@ -7,6 +7,7 @@ use der::{Decode, Reader, SliceReader};
 use serde::Serialize;
 
 use super::claims::AccessClaims;
+use super::identity::{ID_TOKEN_TYPE, IdentityClaims};
 use crate::id::Kid;
 use crate::keys::Algorithm;
 
@@ -35,16 +36,31 @@ struct Header<'a> {
     kid: &'a Kid,
 }
 
-/// Header and claims, encoded and ready to be signed (RFC 7515 §5.1).
+/// Header and claims of an access token, encoded and ready to be signed (RFC 7515 §5.1).
 ///
 /// # Errors
 /// When it would be too long.
 pub fn signing_input(algorithm: Algorithm, kid: &Kid, claims: &AccessClaims) -> Result<String, CompactError> {
-    let header = Header { typ: ACCESS_TOKEN_TYPE, alg: algorithm.name(), kid };
+    encoded(&Header { typ: ACCESS_TOKEN_TYPE, alg: algorithm.name(), kid }, claims)
+}
+
+/// The same for an ID token.
+///
+/// # Errors
+/// When it would be too long.
+pub fn id_signing_input(
+    algorithm: Algorithm,
+    kid: &Kid,
+    claims: &IdentityClaims,
+) -> Result<String, CompactError> {
+    encoded(&Header { typ: ID_TOKEN_TYPE, alg: algorithm.name(), kid }, claims)
+}
+
+fn encoded(header: &Header<'_>, claims: &impl Serialize) -> Result<String, CompactError> {
     let part = |json: Result<Vec<u8>, serde_json::Error>| {
         URL_SAFE_NO_PAD.encode(json.expect("header and claims have string keys only"))
     };
-    let input = format!("{}.{}", part(serde_json::to_vec(&header)), part(serde_json::to_vec(claims)));
+    let input = format!("{}.{}", part(serde_json::to_vec(header)), part(serde_json::to_vec(claims)));
     if input.len() > MAX_SIGNING_INPUT { Err(CompactError::TooLong) } else { Ok(input) }
 }
 

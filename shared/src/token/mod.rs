@@ -6,7 +6,12 @@
 
 pub mod claims;
 pub mod compact;
+pub mod identity;
+pub mod key_set;
+#[cfg(test)]
+pub mod testing;
 pub mod verify;
 
 pub use claims::{AccessClaims, Epochs};
+pub use key_set::KeySet;
 pub use verify::{Refusal, Verified, Verifier};

@@ -1,8 +1,10 @@
 //! Verification of access tokens (RFC 8725 §3, RFC 9068 §4). Pure: the caller resolves the tenant from the *request*
 //! and gives that tenant's keys; the token never chooses where to look.
 //!
-//! It must never look a key up outside the given ring, never take an algorithm from the token, and never hand out
+//! It must never look a key up outside the given set, never take an algorithm from the token, and never hand out
 //! claims whose signature it has not checked.
+
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,10 +12,12 @@ use serde::Deserialize;
 
 use super::claims::AccessClaims;
 use super::compact::ACCESS_TOKEN_TYPE;
+use super::key_set::KeySet;
 use crate::clock::Timestamp;
 use crate::id::{FamilyId, Kid, TenantId, UserId};
-use crate::keys::KeyRing;
+use crate::keys::Algorithm;
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
+use crate::tenant::split_issuer;
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN: usize = 6144;
@@ -21,7 +25,7 @@ pub const MAX_TOKEN: usize = 6144;
 /// How far a clock may be behind that issued the token, in seconds. An end is never stretched.
 pub const LEEWAY_SECONDS: u64 = 60;
 
-/// Why a token is refused. For logs and counters; the wire says `invalid_token` alone.
+/// Why a token is refused. For logs, counters and support; the wire says `invalid_token` alone. The names are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.name())]
 pub enum Refusal {
@@ -43,6 +47,14 @@ pub enum Refusal {
     Expired,
     /// Its time has not come.
     NotYetValid,
+    /// The tenant does not exist or is not served.
+    Tenant,
+    /// Its key was declared compromised.
+    Key,
+    /// Tenant or user signed out everywhere since it was issued, or the user was disabled.
+    Epoch,
+    /// Its session has ended.
+    Session,
 }
 
 impl Refusal {
@@ -58,8 +70,23 @@ impl Refusal {
             Self::Audience => "audience",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::Tenant => "tenant",
+            Self::Key => "key",
+            Self::Epoch => "epoch",
+            Self::Session => "session",
         }
     }
+}
+
+/// What the request says a token must be for.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The tenant that the request names.
+    pub tenant: &'a TenantId,
+    /// Its issuer.
+    pub issuer: &'a str,
+    /// The audience that must be named.
+    pub audience: &'a str,
 }
 
 /// What tokens are checked against.
@@ -70,21 +97,35 @@ pub struct Verifier<'a> {
     /// Its issuer.
     pub issuer: &'a str,
     /// Its keys.
-    pub ring: &'a KeyRing,
+    pub keys: &'a KeySet,
     /// The audience that must be named.
     pub audience: &'a str,
 }
 
 /// Claims whose signature, issuer, audience and times were checked. Only [`Verifier::verify`] makes one.
 ///
-/// Epochs and revocation are state: the caller compares [`AccessClaims::ep`] with what it has read.
+/// Epochs and revocations are state. Who verifies by [`Verifier`] alone compares [`AccessClaims::ep`] with what it has
+/// read; `live` and `remote` do that before they give one out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verified(AccessClaims);
+pub struct Verified {
+    claims: AccessClaims,
+    kid: Kid,
+}
 
 impl Verified {
     /// The claims.
     pub const fn claims(&self) -> &AccessClaims {
-        &self.0
+        &self.claims
+    }
+
+    /// The key that signed them.
+    pub const fn kid(&self) -> &Kid {
+        &self.kid
+    }
+
+    /// The claims, to keep.
+    pub fn into_claims(self) -> AccessClaims {
+        self.claims
     }
 }
 
@@ -108,45 +149,79 @@ impl UnverifiedSubject {
     }
 }
 
-/// The header of our access tokens has exactly these members. Anything else is refused: `crit` (RFC 7515 §4.1.11),
-/// `jku`, `jwk`, `x5u`, `x5c`, an encrypted token's `enc`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    typ: String,
-    alg: String,
-    kid: String,
+/// For what a token claims to be, unchecked: good for nothing but choosing the audience that it is then checked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct UnverifiedAudience {
+    /// The audiences it names.
+    pub aud: BTreeSet<String>,
 }
 
-impl Verifier<'_> {
-    /// Checks a token.
+impl UnverifiedAudience {
+    /// Reads it from the text of a token.
     ///
     /// # Errors
-    /// The first check that fails.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Refusal> {
-        let [head, payload, signature] = parts(token)?;
-        let header: Header = serde_json::from_slice(&decode(head)?).map_err(|_| Refusal::Header)?;
-        if !is_access_token_type(&header.typ) {
-            return Err(Refusal::Header);
-        }
-        let kid: Kid = header.kid.parse().map_err(|_| Refusal::UnknownKey)?;
-        let key = self.ring.find_published(kid.as_str(), now).ok_or(Refusal::UnknownKey)?;
-        if header.alg != key.algorithm.name() {
-            return Err(Refusal::Algorithm);
-        }
-        decode(signature)?;
-        let decoding_key = key.public.decoding_key(key.algorithm).map_err(|_| Refusal::UnknownKey)?;
-        let signed = &token.as_bytes()[..head.len() + 1 + payload.len()];
-        match jsonwebtoken::crypto::verify(signature, signed, &decoding_key, key.algorithm.into()) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(Refusal::Signature),
-        }
-        let claims: AccessClaims =
-            serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)?;
-        self.check(claims, now)
+    /// When the text can't be a token of ours.
+    pub fn read(token: &str) -> Result<Self, Refusal> {
+        let [_, payload, _] = parts(token)?;
+        serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)
+    }
+}
+
+/// Tries a token out, for a person who wants to know why it is refused: by keys at hand, and for the issuer and the
+/// audience that are given or, without them, for those that the token names itself. Nothing that guards anything may
+/// call it: a token that says for whom it is good must not be believed.
+///
+/// # Errors
+/// The first check that fails.
+pub fn examine(
+    token: &str,
+    issuer: Option<&str>,
+    audience: Option<&str>,
+    keys: &KeySet,
+    now: Timestamp,
+) -> Result<AccessClaims, Refusal> {
+    #[derive(Deserialize)]
+    struct Named {
+        iss: String,
+        aud: BTreeSet<String>,
+    }
+    let [_, payload, _] = parts(token)?;
+    let named: Option<Named> = serde_json::from_slice(&decode(payload)?).ok();
+    let own = named.as_ref().map(|named| named.iss.as_str());
+    let issuer = issuer.or(own).ok_or(Refusal::Malformed)?;
+    let (_, tenant) = split_issuer(issuer).ok_or(Refusal::Issuer)?;
+    let own = named.as_ref().and_then(|named| named.aud.first()).map(String::as_str);
+    let audience = audience.or(own).unwrap_or_default();
+    Expected { tenant: &tenant, issuer, audience }
+        .verifier(keys)
+        .verify(token, now)
+        .map(Verified::into_claims)
+}
+
+/// The header of our access tokens has exactly these members. Anything else is refused: `crit` (RFC 7515 §4.1.11),
+/// `jku`, `jwk`, `x5u`, `x5c`, an encrypted token's `enc`; and so is a value that is spelt with escapes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header<'a> {
+    typ: &'a str,
+    alg: &'a str,
+    kid: &'a str,
+}
+
+impl<'a> Header<'a> {
+    fn read(json: &'a [u8]) -> Result<Self, Refusal> {
+        let header: Self = serde_json::from_slice(json).map_err(|_| Refusal::Header)?;
+        if is_access_token_type(header.typ) { Ok(header) } else { Err(Refusal::Header) }
+    }
+}
+
+impl<'a> Expected<'a> {
+    /// What checks a token for it by these keys.
+    pub const fn verifier(self, keys: &'a KeySet) -> Verifier<'a> {
+        Verifier { tenant: self.tenant, issuer: self.issuer, keys, audience: self.audience }
     }
 
-    fn check(&self, claims: AccessClaims, now: Timestamp) -> Result<Verified, Refusal> {
+    fn check(&self, claims: &AccessClaims, now: Timestamp) -> Result<(), Refusal> {
         if claims.iss != self.issuer || claims.tid != *self.tenant {
             Err(Refusal::Issuer)
         } else if !claims.aud.contains(self.audience) {
@@ -159,8 +234,52 @@ impl Verifier<'_> {
         } else if claims.nbf.unwrap_or(0).max(claims.iat) > now.seconds().saturating_add(LEEWAY_SECONDS) {
             Err(Refusal::NotYetValid)
         } else {
-            Ok(Verified(claims))
+            Ok(())
         }
+    }
+
+    /// Whether a token could be good under keys that are not known yet: what is asked before a look-up is spent on it, so
+    /// that rubbish and tokens of others never cause one. Believes nothing.
+    ///
+    /// # Errors
+    /// The first thing that no key could mend.
+    pub fn is_worth_a_look_up(&self, token: &str, now: Timestamp) -> Result<(), Refusal> {
+        let [head, payload, signature] = parts(token)?;
+        let json = decode(head)?;
+        let header = Header::read(&json)?;
+        header.kid.parse::<Kid>().map_err(|_| Refusal::UnknownKey)?;
+        let ours = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDsa];
+        if !ours.iter().any(|algorithm| algorithm.name() == header.alg) {
+            return Err(Refusal::Algorithm);
+        }
+        decode(signature)?;
+        let claims = serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)?;
+        self.check(&claims, now)
+    }
+}
+
+impl Verifier<'_> {
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Refusal> {
+        let [head, payload, signature] = parts(token)?;
+        let json = decode(head)?;
+        let header = Header::read(&json)?;
+        let key = self.keys.find(header.kid).ok_or(Refusal::UnknownKey)?;
+        if header.alg != key.algorithm().name() {
+            return Err(Refusal::Algorithm);
+        }
+        let signed = &token.as_bytes()[..head.len() + 1 + payload.len()];
+        if !key.verifies(signed, &decode(signature)?) {
+            return Err(Refusal::Signature);
+        }
+        let claims: AccessClaims =
+            serde_json::from_slice(&decode(payload)?).map_err(|_| Refusal::Malformed)?;
+        let Self { tenant, issuer, audience, .. } = *self;
+        Expected { tenant, issuer, audience }.check(&claims, now)?;
+        Ok(Verified { claims, kid: key.kid().clone() })
     }
 }
 

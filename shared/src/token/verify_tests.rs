@@ -1,70 +1,11 @@
 //! Forged and odd tokens, each beside the valid one it was made of.
 
-use std::collections::BTreeSet;
-
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::id::ClientId;
-use crate::keys::{Algorithm, Custody, Key, KeyKind, PublicKey};
-use crate::token::claims::Epochs;
+use crate::keys::{Custody, Key, KeyKind, KeyRing, PublicKey};
 use crate::token::compact::{ecdsa_from_der, join, signing_input};
-
-const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
-const ISSUER: &str = "https://auth.example/t/acme";
-
-enum Signer {
-    Rsa(RsaKeyPair),
-    P256(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-}
-
-impl Signer {
-    fn generate(algorithm: Algorithm) -> (Self, Vec<u8>) {
-        match algorithm {
-            Algorithm::RS256 => {
-                let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
-                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
-                (Self::Rsa(pair), spki)
-            }
-            Algorithm::ES256 => {
-                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
-                (Self::P256(pair), spki)
-            }
-            Algorithm::EdDsa => {
-                let pair = Ed25519KeyPair::generate().unwrap();
-                let spki = pair.public_key().as_der().unwrap().as_ref().to_vec();
-                (Self::Ed25519(pair), spki)
-            }
-        }
-    }
-
-    fn sign(&self, input: &[u8]) -> Vec<u8> {
-        let rng = SystemRandom::new();
-        match self {
-            Self::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &rng, input, &mut signature).unwrap();
-                signature
-            }
-            Self::P256(pair) => ecdsa_from_der(pair.sign(&rng, input).unwrap().as_ref()).unwrap().to_vec(),
-            Self::Ed25519(pair) => pair.sign(input).as_ref().to_vec(),
-        }
-    }
-
-    fn der(&self, input: &[u8]) -> Vec<u8> {
-        match self {
-            Self::P256(pair) => pair.sign(&SystemRandom::new(), input).unwrap().as_ref().to_vec(),
-            Self::Rsa(_) | Self::Ed25519(_) => self.sign(input),
-        }
-    }
-}
+use crate::token::testing::{ISSUER, NOW, Signer, claims};
 
 struct Bench {
     signer: Signer,
@@ -83,7 +24,12 @@ impl Bench {
     }
 
     fn verify(&self, token: &str) -> Result<Verified, Refusal> {
-        let verifier = Verifier { tenant: &self.tenant, issuer: ISSUER, ring: &self.ring, audience: "api" };
+        let verifier = Verifier {
+            tenant: &self.tenant,
+            issuer: ISSUER,
+            keys: &KeySet::of(&self.ring, NOW),
+            audience: "api",
+        };
         verifier.verify(token, NOW)
     }
 
@@ -104,28 +50,6 @@ impl Bench {
     fn valid(&self) -> String {
         let input = signing_input(self.key.algorithm, &self.key.kid, &claims()).unwrap();
         join(&input, &self.signer.sign(input.as_bytes()))
-    }
-}
-
-fn claims() -> AccessClaims {
-    AccessClaims {
-        iss: ISSUER.to_owned(),
-        sub: UserId::from_bytes([1; 16]),
-        aud: BTreeSet::from(["api".to_owned()]),
-        client_id: "app".parse::<ClientId>().unwrap(),
-        exp: NOW.seconds() + 900,
-        iat: NOW.seconds(),
-        nbf: None,
-        jti: "j".to_owned(),
-        scope: "read".to_owned(),
-        sid: FamilyId::from_bytes([2; 16]),
-        tid: "acme".parse().unwrap(),
-        ep: Epochs { tenant: 1, user: 2 },
-        auth_time: NOW.seconds(),
-        amr: vec!["pwd".to_owned()],
-        roles: BTreeSet::new(),
-        permissions: BTreeSet::new(),
-        custom: serde_json::Map::from_iter([("plan".to_owned(), json!("gold"))]),
     }
 }
 
@@ -222,6 +146,8 @@ fn header_members_we_never_set_are_refused() {
     }
     let twice = format!(r#"{{"typ":"at+jwt","alg":"none","alg":"EdDSA","kid":"{}"}}"#, bench.key.kid);
     assert_eq!(bench.verify(&bench.sign_text(&twice, &changed(|_| ()).to_string())), Err(Refusal::Header));
+    let escaped = format!(r#"{{"typ":"at+jwt","alg":"\u0045dDSA","kid":"{}"}}"#, bench.key.kid);
+    assert_eq!(bench.verify(&bench.sign_text(&escaped, &changed(|_| ()).to_string())), Err(Refusal::Header));
     let full = json!({ "typ": "application/at+jwt", "alg": "EdDSA", "kid": bench.key.kid });
     assert!(bench.verify(&bench.sign(&full, &changed(|_| ()))).is_ok());
 }
@@ -256,6 +182,11 @@ fn claims_are_exact_and_of_their_types() {
         ("sub", json!("app"), Refusal::Malformed),
         ("sid", json!(""), Refusal::Malformed),
         ("ep", json!("01.2"), Refusal::Malformed),
+        ("nbf", json!(null), Refusal::Malformed),
+        ("scope", json!(["read"]), Refusal::Malformed),
+        ("scope", json!(null), Refusal::Malformed),
+        ("roles", json!("admin"), Refusal::Malformed),
+        ("aud", json!("api"), Refusal::Malformed),
     ];
     for (name, value, refusal) in rows {
         let token = bench.sign(&bench.header(), &changed(|claims| claims[name] = value.clone()));
@@ -273,8 +204,11 @@ fn claims_are_exact_and_of_their_types() {
             "without {name}"
         );
     }
-    let twice = changed(|_| ()).to_string().replacen('{', r#"{"exp":1,"#, 1);
-    assert_eq!(bench.verify(&bench.sign_text(&bench.header().to_string(), &twice)), Err(Refusal::Malformed));
+    for twice in [r#"{"exp":1,"#, r#"{"plan":"silver","#, r#"{"\u0070lan":"silver","#, r#"{"aud":["api"],"#] {
+        let payload = changed(|_| ()).to_string().replacen('{', twice, 1);
+        let token = bench.sign_text(&bench.header().to_string(), &payload);
+        assert_eq!(bench.verify(&token), Err(Refusal::Malformed), "{twice}");
+    }
     let skewed = bench.sign(&bench.header(), &changed(|claims| claims["iat"] = json!(now + 60)));
     assert!(bench.verify(&skewed).is_ok(), "a clock a minute behind");
 }
@@ -369,16 +303,73 @@ fn limits_are_met_to_the_byte_and_to_the_second() {
     assert!(full.len() == MAX_TOKEN && bench.verify(&full).is_ok(), "{} bytes", full.len());
     let over = of_length(MAX_TOKEN + 2);
     assert!(over.len() > MAX_TOKEN, "{} bytes", over.len());
-    assert_eq!(bench.verify(&over), Err(Refusal::Malformed));
+    assert_eq!(bench.verify(&over).unwrap_err(), Refusal::Malformed);
 }
 
 #[test]
 fn every_reason_has_a_name_of_its_own() {
     use Refusal::{
-        Algorithm, Audience, Expired, Header, Issuer, Malformed, NotYetValid, Signature, UnknownKey,
+        Algorithm, Audience, Epoch, Expired, Header, Issuer, Key, Malformed, NotYetValid, Session, Signature,
+        Tenant, UnknownKey,
     };
-    let all = [Malformed, Header, UnknownKey, Algorithm, Signature, Issuer, Audience, Expired, NotYetValid];
-    let names = all.map(Refusal::name);
-    let expected = "malformed header unknown_key algorithm signature issuer audience expired not_yet_valid";
+    let of_the_token =
+        [Malformed, Header, UnknownKey, Algorithm, Signature, Issuer, Audience, Expired, NotYetValid];
+    let names = of_the_token.into_iter().chain([Tenant, Key, Epoch, Session]).map(Refusal::name);
+    let names: Vec<_> = names.collect();
+    let expected = "malformed header unknown_key algorithm signature issuer audience expired not_yet_valid \
+                    tenant key epoch session";
     assert_eq!(names.join(" "), expected);
+}
+
+#[test]
+fn only_what_a_key_could_mend_is_worth_a_look_up() {
+    let (bench, stranger) = (Bench::new(Algorithm::ES256), Bench::new(Algorithm::ES256));
+    let expected = Expected { tenant: &bench.tenant, issuer: ISSUER, audience: "api" };
+    assert_eq!(expected.is_worth_a_look_up(&stranger.valid(), NOW), Ok(()), "an unknown key");
+    let header = |name: &str, value: Value| {
+        let mut header = bench.header();
+        header[name] = value;
+        bench.sign(&header, &changed(|_| ()))
+    };
+    let claim =
+        |name: &str, value: Value| bench.sign(&bench.header(), &changed(|claims| claims[name] = value));
+    for (token, refusal) in [
+        ("x".to_owned(), Refusal::Malformed),
+        (header("typ", json!("JWT")), Refusal::Header),
+        (header("kid", json!("../../x")), Refusal::UnknownKey),
+        (header("alg", json!("none")), Refusal::Algorithm),
+        (claim("iss", json!("https://elsewhere.example")), Refusal::Issuer),
+        (claim("tid", json!("globex")), Refusal::Issuer),
+        (claim("aud", json!(["other"])), Refusal::Audience),
+        (claim("exp", json!(1)), Refusal::Expired),
+    ] {
+        assert_eq!(expected.is_worth_a_look_up(&token, NOW), Err(refusal), "{token}");
+    }
+}
+
+#[test]
+fn a_scope_is_a_whole_word() {
+    let mut claims = claims();
+    claims.scope = "orders:read orders:write".to_owned();
+    assert!(claims.has_scope("orders:read") && claims.has_scope("orders:write"));
+    for scope in ["orders", "orders:rea", "orders:read orders:write", "", " "] {
+        assert!(!claims.has_scope(scope), "{scope:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_tried_out_says_what_is_wrong_with_it() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let keys = KeySet::of(&bench.ring, NOW);
+    let token = bench.valid();
+    let at = |issuer, audience, now| examine(&token, issuer, audience, &keys, now).map(|claims| claims.sub);
+    assert_eq!(at(None, None, NOW), Ok(UserId::from_bytes([1; 16])));
+    assert_eq!(at(Some(ISSUER), Some("api"), NOW), Ok(UserId::from_bytes([1; 16])));
+    assert_eq!(at(Some("https://auth.example/t/globex"), None, NOW), Err(Refusal::Issuer));
+    assert_eq!(at(Some("not an issuer"), None, NOW), Err(Refusal::Issuer));
+    assert_eq!(at(None, Some("other"), NOW), Err(Refusal::Audience));
+    assert_eq!(at(None, None, NOW.plus_seconds(900)), Err(Refusal::Expired));
+    for text in ["", "a.b.c", "a.e30.c"] {
+        assert_eq!(examine(text, None, None, &keys, NOW), Err(Refusal::Malformed), "{text}");
+    }
 }

@@ -16,6 +16,9 @@ use crate::rest::Rest;
 pub use code::OneTimeCode;
 pub use profile::{InvalidProfile, Profile};
 
+/// The scope that asks for an ID token (OpenID Connect Core §3.1.2.1).
+pub const OPENID: &str = "openid";
+
 /// The role that grants every admin scope.
 pub const ADMIN_ROLE: &str = "admin";
 
@@ -165,14 +168,17 @@ impl User {
         }
     }
 
-    /// What is granted: requested ∩ the client's ∩ the tenant's ∩ the user's; without a request, all of the others.
+    /// What is granted: requested ∩ the client's ∩ the tenant's ∩ the user's; without a request, all of the others but
+    /// `openid`, which asks for a second signature and so is asked for by name.
     pub fn grant(
         &self,
         client: &Client,
         policy: &Policy,
         requested: Option<&BTreeSet<String>>,
     ) -> BTreeSet<String> {
-        let asked = |scope: &str| requested.is_none_or(|requested| requested.contains(scope));
+        let asked = |scope: &str| {
+            requested.map_or(scope != OPENID, |requested: &BTreeSet<String>| requested.contains(scope))
+        };
         let scopes = client.scopes.iter();
         scopes.filter(|scope| asked(scope) && policy.allows(scope) && self.may(scope)).cloned().collect()
     }

@@ -31,6 +31,7 @@ pub struct World {
     pub theirs: Session,
     pub backend_there: Session,
     pub end_here: Session,
+    openid: Session,
     admin: Administered,
     theirs_administered: Administered,
 }
@@ -45,6 +46,7 @@ impl World {
         let (end_here, theirs) = (here.login().await, there.login().await);
         Self {
             mine: here.login().await,
+            openid: here.login_for("openid").await,
             backend_there: there.login_backend().await,
             base: stack.base_url(),
             admin: Administered::new(&here, &end_here.sid).await,
@@ -71,6 +73,46 @@ impl World {
             ],
             control: call(&own.access),
             status: ok,
+        }
+    }
+
+    /// A route at which the authorizer decides, so that API Gateway says 403 for every refusal.
+    fn guarded(&self, method: &str, path: &str, ok: u16) -> Row {
+        let mut row = self.bearer(method, path, ok);
+        row.attempts.iter_mut().for_each(|attempt| attempt.allowed = &[403]);
+        row
+    }
+
+    /// Answered as any token is that is not good; that it is told nothing of theirs is checked by the tests of introspection.
+    fn introspection(&self, own: &str) -> Row {
+        let call = |secret: &str, token: &str| {
+            Call::post(self.here.url(own)).basic(BACKEND, secret).form(&[("token", token)])
+        };
+        let (ours, theirs) = (&self.here.secret, &self.there.secret);
+        let attempt = |what, call, allowed| Attempt { what, call, allowed };
+        Row {
+            attempts: vec![
+                attempt("their client's secret", call(theirs, &self.mine.access), &[401]),
+                attempt("their access token", call(ours, &self.theirs.access), &[200]),
+                attempt("their refresh token", call(ours, &self.backend_there.refresh), &[200]),
+            ],
+            control: call(ours, &self.mine.access),
+            status: 200,
+        }
+    }
+
+    /// The row of a route that verifies tokens for others; fails for a route that has none.
+    fn protected(&self, method: &str, own: &str) -> Row {
+        match (method, own) {
+            ("GET", "/sample/orders") => self.guarded(method, own, 200),
+            ("POST", "/sample/orders") => self.guarded(method, own, 201),
+            ("GET", "/sample/me") => self.bearer(method, own, 200),
+            ("GET", "/userinfo") => Row {
+                control: Call::get(self.here.url(own)).bearer(&self.openid.access),
+                ..self.bearer(method, own, 200)
+            },
+            ("POST", "/introspect") => self.introspection(own),
+            _ => fail(&format!("{method} {own} has no row in the tenancy matrix")),
         }
     }
 
@@ -190,12 +232,15 @@ impl World {
                 row.attempts.push(attempt("their session's id", theirs.bearer(&self.mine.access), &[404]));
                 row
             }
-            ("GET", "/.well-known/jwks.json" | "/.well-known/openid-configuration") => self.public(url),
+            (
+                "GET",
+                "/.well-known/jwks.json" | "/.well-known/openid-configuration" | "/.well-known/revocations",
+            ) => self.public(url),
             ("GET", "/.well-known/oauth-authorization-server") => {
                 let path = "/.well-known/oauth-authorization-server/t/";
                 self.public(format!("{}{path}{}", self.base, self.here.name))
             }
-            _ => fail(&format!("{method} {own} has no row in the tenancy matrix")),
+            _ => self.protected(method, &own),
         }
     }
 }

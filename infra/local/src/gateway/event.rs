@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 
+use super::authorize::Told;
 use super::routes::Parameters;
 use crate::clock;
 use crate::lambda::ACCOUNT;
@@ -34,6 +35,8 @@ pub struct Facts<'a> {
     pub trace_id: &'a str,
     /// When it arrived, since the epoch.
     pub at: Duration,
+    /// What the authorizer told.
+    pub authorizer: Option<Told>,
 }
 
 #[derive(Serialize)]
@@ -61,14 +64,21 @@ struct Event<'a> {
 struct Context<'a> {
     account_id: &'static str,
     api_id: &'static str,
-    domain_name: &'a str,
-    domain_prefix: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizer: Option<ToldBy<'a>>,
+    domain_name: String,
+    domain_prefix: String,
     http: Http<'a>,
     request_id: &'a str,
     route_key: &'a str,
     stage: &'static str,
     time: String,
     time_epoch: u64,
+}
+
+#[derive(Serialize)]
+struct ToldBy<'a> {
+    lambda: &'a Told,
 }
 
 #[derive(Serialize)]
@@ -83,11 +93,30 @@ struct Http<'a> {
 
 /// The event, as JSON.
 pub fn encode(parts: &Parts, body: &Bytes, facts: &Facts<'_>) -> Bytes {
+    serde_json::to_vec(&event(parts, body, facts)).expect("an event has string keys only").into()
+}
+
+/// The event of an authorizer, as JSON: without the body, with the values of its identity sources.
+pub fn encode_authorizer(parts: &Parts, facts: &Facts<'_>, identity: &[String]) -> Bytes {
+    let whole = event(parts, &Bytes::new(), facts);
+    let mut value = serde_json::to_value(&whole).expect("an event has string keys only");
+    if let Some(members) = value.as_object_mut() {
+        members.remove("isBase64Encoded");
+        let (method, path) = (parts.method.as_str(), parts.uri.path());
+        let arn = format!("arn:aws:execute-api:local:{ACCOUNT}:local/$default/{method}{path}");
+        members.insert("type".to_owned(), "REQUEST".into());
+        members.insert("routeArn".to_owned(), arn.into());
+        members.insert("identitySource".to_owned(), identity.into());
+    }
+    value.to_string().into()
+}
+
+fn event<'a>(parts: &'a Parts, body: &Bytes, facts: &'a Facts<'_>) -> Event<'a> {
     let host = text(&parts.headers, &HOST);
-    let domain = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+    let domain = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name).to_owned();
     let (body, is_base64_encoded) = body_text(&parts.headers, body);
     let query = parts.uri.query().unwrap_or_default();
-    let event = Event {
+    Event {
         version: "2.0",
         route_key: facts.route_key,
         raw_path: parts.uri.path(),
@@ -98,8 +127,9 @@ pub fn encode(parts: &Parts, body: &Bytes, facts: &Facts<'_>) -> Bytes {
         request_context: Context {
             account_id: ACCOUNT,
             api_id: "local",
+            authorizer: facts.authorizer.as_ref().map(|lambda| ToldBy { lambda }),
+            domain_prefix: domain.split('.').next().unwrap_or_default().to_owned(),
             domain_name: domain,
-            domain_prefix: domain.split('.').next().unwrap_or(domain),
             http: Http {
                 method: parts.method.as_str(),
                 path: parts.uri.path(),
@@ -116,8 +146,7 @@ pub fn encode(parts: &Parts, body: &Bytes, facts: &Facts<'_>) -> Bytes {
         path_parameters: &facts.parameters,
         body,
         is_base64_encoded,
-    };
-    serde_json::to_vec(&event).expect("an event has string keys only").into()
+    }
 }
 
 /// Lower-case names, duplicates joined by commas, cookies apart, and the headers that API Gateway adds.
@@ -147,7 +176,14 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-fn query_parameters(query: &str) -> BTreeMap<String, String> {
+/// A header's value, duplicates joined by commas.
+pub fn header(given: &HeaderMap, name: &str) -> Option<String> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    given.contains_key(&name).then(|| text(given, &name))
+}
+
+/// By name, duplicates joined by commas.
+pub fn query_parameters(query: &str) -> BTreeMap<String, String> {
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         parameters

@@ -1,12 +1,12 @@
 //! API Gateway's HTTP API, with the routes of the template: limits, route, event, function, response. Must never be
 //! kinder than the real one: what AWS would refuse is refused here, so that it is found on a laptop.
-//!
-//! A Lambda authorizer will stand between route and event; nothing here calls one yet.
 
+mod authorize;
 mod event;
 mod response;
 mod routes;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::clock;
 use crate::lambda::{self, Call, Functions, Outcome};
 use crate::random;
-use crate::template::RouteSpec;
+use crate::template::{AuthorizerSpec, RouteSpec};
 use event::Facts;
 use routes::Routes;
 
@@ -40,9 +40,15 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway with the template's routes; an error names the route that cannot be served.
-    pub fn new(routes: Vec<RouteSpec>, functions: &Functions, port: u16) -> Result<Self, String> {
-        Ok(Self { routes: Routes::new(routes, functions)?, port })
+    /// A gateway with the template's routes and their authorizers; an error names what cannot be served.
+    pub fn new(
+        routes: Vec<RouteSpec>,
+        authorizers: BTreeMap<String, AuthorizerSpec>,
+        functions: &Functions,
+        port: u16,
+    ) -> Result<Self, String> {
+        let authorizers = authorize::all(authorizers, functions)?;
+        Ok(Self { routes: Routes::new(routes, functions, &authorizers)?, port })
     }
 
     /// As a service that answers everything.
@@ -77,9 +83,8 @@ impl Gateway {
             .routes
             .find(parts.method.as_str(), parts.uri.path())
             .ok_or_else(|| response::message(StatusCode::NOT_FOUND, "Not Found"))?;
-        let body = read(body).await?;
         let trace_id = lambda::trace_id();
-        let facts = Facts {
+        let mut facts = Facts {
             route_key: &route.key,
             parameters,
             peer,
@@ -87,12 +92,17 @@ impl Gateway {
             request_id,
             trace_id: &trace_id,
             at,
+            authorizer: None,
         };
+        if let Some(authorizer) = &route.authorizer {
+            facts.authorizer = authorizer.authorize(&parts, &facts).await?;
+        }
+        let body = read(body).await?;
         let event = event::encode(&parts, &body, &facts);
         if event.len() > lambda::PAYLOAD_LIMIT {
             return Err(too_large());
         }
-        let call = Call { id: random::uuid(), trace_id, event, limit: Some(route.timeout) };
+        let call = Call { id: random::uuid(), trace_id: trace_id.clone(), event, limit: Some(route.timeout) };
         match route.function.invoke(call).await {
             Ok(Outcome::Answer(answer)) => response::decode(&answer).ok_or_else(|| {
                 tracing::warn!("[{}] {}: malformed response", route.function.spec.name, route.key);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
+use super::authorize::{Authorizer, Authorizers};
 use crate::lambda::{Function, Functions};
 use crate::template::RouteSpec;
 
@@ -27,6 +28,8 @@ pub struct Route {
     pub function: Arc<Function>,
     /// Limit of the integration.
     pub timeout: Duration,
+    /// Who decides whether a request may pass.
+    pub authorizer: Option<Arc<Authorizer>>,
     method: Option<String>,
     segments: Vec<Segment>,
 }
@@ -44,10 +47,14 @@ pub type Parameters = BTreeMap<String, String>;
 
 impl Routes {
     /// Builds the table; an error names the route that cannot be served.
-    pub fn new(specs: Vec<RouteSpec>, functions: &Functions) -> Result<Self, String> {
+    pub fn new(
+        specs: Vec<RouteSpec>,
+        functions: &Functions,
+        authorizers: &Authorizers,
+    ) -> Result<Self, String> {
         let mut routes = specs
             .into_iter()
-            .map(|spec| Route::new(spec, functions))
+            .map(|spec| Route::new(spec, functions, authorizers))
             .collect::<Result<Vec<Route>, String>>()?;
         routes.sort_by(|a, b| {
             let default = |route: &Route| route.key == "$default";
@@ -70,10 +77,14 @@ impl Routes {
 }
 
 impl Route {
-    fn new(spec: RouteSpec, functions: &Functions) -> Result<Self, String> {
-        let RouteSpec { key, function, timeout } = spec;
+    fn new(spec: RouteSpec, functions: &Functions, authorizers: &Authorizers) -> Result<Self, String> {
+        let RouteSpec { key, function, timeout, authorizer } = spec;
         let function =
             functions.find(&function).ok_or_else(|| format!("route {key}: no function {function}"))?;
+        let find = |id: String| {
+            authorizers.get(&id).cloned().ok_or_else(|| format!("route {key}: no authorizer {id}"))
+        };
+        let authorizer = authorizer.map(find).transpose()?;
         let (method, path) = match key.split_once(' ') {
             Some((method, path)) => (Some(method).filter(|method| *method != "ANY"), path),
             None if key == "$default" => (None, "/{$default+}"),
@@ -82,7 +93,8 @@ impl Route {
         let path =
             path.strip_prefix('/').ok_or_else(|| format!("route {key}: the path must begin with /"))?;
         let segments = path.split('/').map(Segment::parse).collect();
-        Ok(Self { method: method.map(str::to_owned), segments, function: function.clone(), timeout, key })
+        let (method, function) = (method.map(str::to_owned), function.clone());
+        Ok(Self { key, function, timeout, authorizer, method, segments })
     }
 
     fn capture(&self, segments: &[&str]) -> Option<Parameters> {
@@ -157,9 +169,10 @@ mod tests {
                 key: (*key).to_owned(),
                 function: "f".to_owned(),
                 timeout: Duration::from_secs(30),
+                authorizer: None,
             })
             .collect();
-        Routes::new(specs, &functions).unwrap()
+        Routes::new(specs, &functions, &Authorizers::new()).unwrap()
     }
 
     #[test]

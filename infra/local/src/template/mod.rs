@@ -2,6 +2,7 @@
 //! description of them, so the gateway cannot drift from what is deployed. Must never invent a value that the template
 //! leaves open: a setting it cannot resolve is an error that names it.
 
+mod authorizers;
 mod resolve;
 mod yaml;
 
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use crate::dynamodb::Table;
 use crate::lambda::ACCOUNT;
+pub use authorizers::{AuthorizerSpec, IdentitySource};
 pub use resolve::Givens;
 use resolve::Scope;
 
@@ -27,6 +29,8 @@ pub struct Template {
     pub functions: BTreeMap<String, FunctionSpec>,
     /// Routes of the HTTP API.
     pub routes: Vec<RouteSpec>,
+    /// Lambda authorizers, by logical id.
+    pub authorizers: BTreeMap<String, AuthorizerSpec>,
     /// The table.
     pub table: Table,
     /// Schedules.
@@ -79,6 +83,8 @@ pub struct RouteSpec {
     pub function: String,
     /// `TimeoutInMillis` of the integration.
     pub timeout: Duration,
+    /// Logical id of the authorizer that stands before it.
+    pub authorizer: Option<String>,
 }
 
 /// A schedule that invokes a function.
@@ -132,6 +138,8 @@ struct Document {
 struct Resource {
     #[serde(rename = "Type")]
     kind: String,
+    #[serde(rename = "Condition", default)]
+    condition: Option<String>,
     #[serde(rename = "Properties", default)]
     properties: Map<String, Value>,
 }
@@ -163,14 +171,22 @@ impl Reader<'_> {
         let mut functions = BTreeMap::new();
         let mut schedules = Vec::new();
         let mut routes = Vec::new();
+        let mut authorizers = BTreeMap::new();
         let mut table = None;
         let mut keys = Vec::new();
         for (id, resource) in &self.document.resources {
+            let fault = |problem| TemplateError::Resource { resource: id.clone(), problem };
+            if !self.is_made(resource).map_err(fault)? {
+                continue;
+            }
             let read = match resource.kind.as_str() {
                 "AWS::Serverless::Function" => self.function(resource).map(|spec| {
                     functions.insert(spec.name.clone(), spec);
                 }),
                 "AWS::ApiGatewayV2::Route" => self.route(resource).map(|spec| routes.push(spec)),
+                "AWS::ApiGatewayV2::Authorizer" => self.authorizer(resource).map(|spec| {
+                    authorizers.insert(id.clone(), spec);
+                }),
                 "AWS::Events::Rule" => self.schedule(resource).map(|spec| schedules.extend(spec)),
                 "AWS::DynamoDB::Table" => self.table(resource).map(|spec| table = Some(spec)),
                 "AWS::KMS::Key" => symmetric(resource).map(|()| keys.push(KeySpec::named(id))),
@@ -180,11 +196,18 @@ impl Reader<'_> {
                 }
                 _ => Ok(()),
             };
-            read.map_err(|problem| TemplateError::Resource { resource: id.clone(), problem })?;
+            read.map_err(fault)?;
         }
         let table =
             table.ok_or_else(|| TemplateError::Syntax("there is no AWS::DynamoDB::Table".to_owned()))?;
-        Ok(Template { functions, routes, table, schedules, keys })
+        Ok(Template { functions, routes, authorizers, table, schedules, keys })
+    }
+
+    /// Whether the resource is made here: one whose condition does not hold is not.
+    fn is_made(&self, resource: &Resource) -> Result<bool, String> {
+        let Some(name) = &resource.condition else { return Ok(true) };
+        let holds = self.scope().condition(name);
+        holds.ok_or_else(|| format!("the local stack cannot decide its condition {name}"))
     }
 
     fn function(&self, resource: &Resource) -> Result<FunctionSpec, String> {
@@ -232,7 +255,12 @@ impl Reader<'_> {
             return Err("its integration must have PayloadFormatVersion \"2.0\"".to_owned());
         }
         let millis = integration.properties.get("TimeoutInMillis").and_then(Value::as_u64).unwrap_or(30_000);
-        Ok(RouteSpec { key, function: short_name(function)?, timeout: Duration::from_millis(millis) })
+        Ok(RouteSpec {
+            key,
+            function: short_name(function)?,
+            timeout: Duration::from_millis(millis),
+            authorizer: self.authorizer_of(resource)?,
+        })
     }
 
     fn schedule(&self, resource: &Resource) -> Result<Vec<ScheduleSpec>, String> {
@@ -348,7 +376,10 @@ mod tests {
     fn our_template_has_every_function_route_and_the_schedule() {
         let template = ours();
         let names: Vec<&str> = template.functions.keys().map(String::as_str).collect();
-        assert_eq!(names, ["admin", "jwks", "login", "operator", "refresh", "revoke"]);
+        assert_eq!(
+            names,
+            ["admin", "authorizer", "introspect", "jwks", "login", "operator", "refresh", "revoke", "sample"]
+        );
         assert_eq!(template.functions["login"].memory_mb, 1769);
         assert_eq!(template.functions["refresh"].memory_mb, 512);
         assert_eq!(template.functions["operator"].timeout, Duration::from_mins(5));

@@ -31,6 +31,8 @@ impl Givens {
                 ("OperatorPasswords", "allow"),
                 // The embedded KMS has no quota that a tenant could use up.
                 ("SignaturesPerTenant", "0"),
+                // What a newcomer tries first.
+                ("SampleApi", "on"),
                 // There is no IAM here that could narrow credentials to a tenant.
                 ("TenantIsolation", "share"),
             ]),
@@ -74,6 +76,11 @@ impl<'a> Scope<'a> {
         let Some(branches) = value.get("Fn::If") else { return Some(value) };
         let holds = self.holds(self.conditions.get(branches[0].as_str()?)?)?;
         self.chosen(&branches[if holds { 1 } else { 2 }])
+    }
+
+    /// Whether a condition of the template holds. None when it can't be decided.
+    pub fn condition(self, name: &str) -> Option<bool> {
+        self.holds(self.conditions.get(name)?)
     }
 
     fn parameter(self, name: &str) -> Option<String> {

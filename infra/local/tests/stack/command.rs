@@ -46,7 +46,7 @@ async fn signals_stop_everything_cleanly() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut child = start(&folder());
         let functions = children(child.id());
-        assert_eq!(functions.len(), 6, "one process per instance");
+        assert_eq!(functions.len(), 8, "one process per instance");
         send(&child, signal);
         assert!(child.wait().unwrap().success());
         assert!(functions.iter().all(|pid| !runs(*pid)));

@@ -47,6 +47,45 @@ Resources:
   C:
     Type: AWS::ApiGatewayV2::Route
     Properties: { RouteKey: "POST /slow", Target: !Sub "integrations/${SlowIntegration}" }
+  Guard: { Type: AWS::Serverless::Function, Properties: { CodeUri: x/guard } }
+  Kept:
+    Type: AWS::ApiGatewayV2::Authorizer
+    Properties:
+      AuthorizerType: REQUEST
+      AuthorizerUri: !Sub "arn:x/functions/${Guard.Arn}/invocations"
+      AuthorizerPayloadFormatVersion: "2.0"
+      EnableSimpleResponses: true
+      AuthorizerResultTtlInSeconds: 3600
+      IdentitySource: [$request.header.Authorization, $context.path, $context.routeKey]
+  Unkept:
+    Type: AWS::ApiGatewayV2::Authorizer
+    Properties:
+      AuthorizerType: REQUEST
+      AuthorizerUri: !Sub "arn:x/functions/${Guard.Arn}/invocations"
+      AuthorizerPayloadFormatVersion: "2.0"
+      EnableSimpleResponses: true
+      AuthorizerResultTtlInSeconds: 0
+  D:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      RouteKey: GET /t/{tenant}/kept
+      Target: !Sub "integrations/${QuickIntegration}"
+      AuthorizationType: CUSTOM
+      AuthorizerId: !Ref Kept
+  E:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      RouteKey: POST /t/{tenant}/kept
+      Target: !Sub "integrations/${QuickIntegration}"
+      AuthorizationType: CUSTOM
+      AuthorizerId: !Ref Kept
+  F:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      RouteKey: GET /t/{tenant}/unkept
+      Target: !Sub "integrations/${QuickIntegration}"
+      AuthorizationType: CUSTOM
+      AuthorizerId: !Ref Unkept
   Rule:
     Type: AWS::Events::Rule
     Properties:
@@ -60,7 +99,7 @@ pub fn folder() -> PathBuf {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}", std::process::id()));
     fs::create_dir_all(folder.join("bin")).unwrap();
-    for name in ["quick", "slow", "operator"] {
+    for name in ["quick", "slow", "operator", "guard"] {
         symlink(env!("CARGO_BIN_EXE_stand-in"), folder.join("bin").join(name)).unwrap();
     }
     fs::write(folder.join("template.yaml"), TEMPLATE).unwrap();

@@ -3,11 +3,13 @@
 //!
 //! The command is the query string of an HTTP event or the member `do` of any other: `echo` (the event itself),
 //! `answer` (the body, verbatim), `error`, `exit`, `abort`, `sleep=<ms>`, `print`, `env`, `pid`. An `op` is always `ok`.
+//! As an authorizer it obeys the Authorization header: `allow`, `deny`, `error`, `junk`; it counts what it was asked.
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{abort, exit, id};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -33,6 +35,9 @@ fn main() {
 }
 
 fn act(event: &Value) -> (&'static str, String) {
+    if event["type"] == "REQUEST" {
+        return authorize(event);
+    }
     let command = event["rawQueryString"].as_str().or(event["do"].as_str()).unwrap_or("echo");
     let http = |body: String| json!({"statusCode": 200, "headers": {"content-type": "application/json"}, "body": body});
     if event.get("op").is_some() {
@@ -64,6 +69,20 @@ fn act(event: &Value) -> (&'static str, String) {
     };
     let is_http = event.get("rawPath").is_some();
     ("response", if is_http { http(answer.to_string()).to_string() } else { answer.to_string() })
+}
+
+fn authorize(event: &Value) -> (&'static str, String) {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let asked = ASKED.fetch_add(1, Ordering::Relaxed) + 1;
+    let answer = match event["headers"]["authorization"].as_str().unwrap_or_default() {
+        "error" => return ("error", json!({"errorType": "Odd", "errorMessage": "as asked"}).to_string()),
+        "junk" => json!({"isAuthorized": "maybe"}),
+        "bare" => json!({"isAuthorized": true}),
+        word => {
+            json!({"isAuthorized": word.starts_with("allow"), "context": {"asked": asked, "event": event}})
+        }
+    };
+    ("response", answer.to_string())
 }
 
 fn body(event: &Value) -> String {
