@@ -29,6 +29,11 @@ fn part(value: &Value) -> String {
 /// One attack: what it is, and the token.
 type Attack = (String, String);
 
+/// A line feed ends a header: no client can send one within.
+fn fits_a_header(token: &str) -> bool {
+    !token.contains(char::is_control)
+}
+
 struct World {
     tenant: Tenant,
     forger: Forger,
@@ -58,7 +63,7 @@ impl World {
     }
 
     /// The statuses of every place that verifies, for an access token; 200 where it is taken.
-    async fn statuses(&self, remote: &Remote, token: &str) -> [(&'static str, u16); 6] {
+    async fn statuses(&self, remote: &Remote, token: &str) -> Vec<(&'static str, u16)> {
         let Self { tenant, .. } = self;
         let get = |path: &str| Call::get(tenant.url(path)).bearer(token).send(&tenant.http);
         let call = Call::post(tenant.url("/introspect")).basic(BACKEND, &tenant.secret);
@@ -73,14 +78,17 @@ impl World {
         };
         let id = tenant.name.parse().expect("a tenant id");
         let elsewhere = remote.verify(&id, &sample_api(&tenant.name), token).await;
-        [
-            ("the authorizer", get("/sample/orders").await.status),
-            ("the annotating authorizer", get("/sample/me").await.status),
-            ("introspection", introspected),
-            ("userinfo", get("/userinfo").await.status),
-            ("sessions", get("/sessions").await.status),
-            ("elsewhere", if elsewhere.is_ok() { 200 } else { 401 }),
-        ]
+        let mut statuses =
+            vec![("introspection", introspected), ("elsewhere", if elsewhere.is_ok() { 200 } else { 401 })];
+        if fits_a_header(token) {
+            statuses.extend([
+                ("the authorizer", get("/sample/orders").await.status),
+                ("the annotating authorizer", get("/sample/me").await.status),
+                ("userinfo", get("/userinfo").await.status),
+                ("sessions", get("/sessions").await.status),
+            ]);
+        }
+        statuses
     }
 }
 
@@ -296,7 +304,7 @@ async fn all_refuse(world: &World, remote: &Remote, attacks: &[Attack]) {
     }
     let admin = Call::get(world.tenant.url("/admin/keys"));
     admin.clone().bearer(&world.admin).send(&world.tenant.http).await.expect(200);
-    for (what, token) in attacks {
+    for (what, token) in attacks.iter().filter(|(_, token)| fits_a_header(token)) {
         let status = admin.clone().bearer(token).send(&world.tenant.http).await.status;
         assert!(matches!(status, 400 | 401 | 403 | 431), "the administration answers {status} to {what}");
     }

@@ -1,5 +1,6 @@
 //! Clients in the hands of admins.
 
+use leasehold::clock::CLOCKS_APART_SECONDS;
 use leasehold_tests::http::Call;
 use leasehold_tests::stack::shared;
 use leasehold_tests::tenant::{APP, BACKEND, PASSWORD, Tenant, USER};
@@ -98,7 +99,7 @@ async fn sessions_of_a_removed_client_are_not_those_of_a_later_one_of_its_name()
     let session = tenant.login().await;
     admin.delete(&format!("/clients/{APP}")).await.expect(204);
     assert_eq!(tenant.refresh(&session.refresh).await.status, 401, "no such client");
-    timed.clock.advance(seconds(61));
+    timed.clock.advance(seconds(CLOCKS_APART_SECONDS + 1));
     let admin = tenant.admin().await;
     let body = json!({"client_id": APP, "type": "public", "scopes": ["read"]});
     admin.post("/clients", &body).await.expect(201);

@@ -117,7 +117,7 @@ async fn rights_change_with_the_next_token_and_disabling_ends_everything() {
     admin.patch(&path, "*", &json!({"status": "active", "scopes": null})).await.expect(200);
     tenant.refuses(&next.refresh).await;
     let again = tenant.login().await;
-    assert_eq!(again.jwt().claims["scope"], "openid read write");
+    assert_eq!(again.jwt().claims["scope"], "orders:read orders:write read write");
 }
 
 #[tokio::test]
