@@ -5,7 +5,7 @@
 //! flush. Counts that can't be written are kept for the next time. It must never make a request wait longer than its own
 //! work takes by more than [`PATIENCE`], and never let one fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,6 +52,9 @@ struct State {
 /// What one tenant's flush could not write.
 type Left = (TenantId, TenantCounts);
 
+/// The versions of a tenant that have a row of their own.
+type Labels = (TenantId, BTreeSet<String>);
+
 impl Recorder {
     /// A recorder that flushes at most every so many seconds, and whose counts are kept for so many.
     pub fn new(stage: String, interval_seconds: u64, retention_seconds: u64) -> Self {
@@ -97,6 +100,7 @@ impl Recorder {
         }
         let tenants: Vec<Left> = counted.into_iter().collect();
         let began = tokio::time::Instant::now();
+        let mut labels = BTreeMap::new();
         for part in tenants.chunks(AT_ONCE) {
             if began.elapsed() >= PATIENCE {
                 self.put_back(part.to_vec());
@@ -110,13 +114,17 @@ impl Recorder {
                     .collect();
                 self.flush_tenant(store, tenant, counts, heard, now)
             });
-            let left = match tokio::time::timeout(PATIENCE, join_all(flushes)).await {
-                Ok(left) => left.into_iter().flatten().collect(),
+            match tokio::time::timeout(PATIENCE, join_all(flushes)).await {
+                Ok(flushed) => {
+                    let (left, kept): (Vec<_>, Vec<_>) = flushed.into_iter().unzip();
+                    labels.extend(kept.into_iter().flatten());
+                    self.put_back(left.into_iter().flatten().collect());
+                }
                 // What had landed by then is counted twice: better than lost, and rare.
-                Err(_elapsed) => part.to_vec(),
-            };
-            self.put_back(left);
+                Err(_elapsed) => self.put_back(part.to_vec()),
+            }
         }
+        self.with(|state| state.tally.keep_rows_for(labels));
     }
 
     fn put_back(&self, left: Vec<Left>) {
@@ -127,7 +135,7 @@ impl Recorder {
         });
     }
 
-    /// Writes what was counted of one tenant. What could not be written comes back.
+    /// Writes what was counted of one tenant. What could not be written comes back, and which versions have a row.
     async fn flush_tenant(
         &self,
         store: &Store,
@@ -135,15 +143,15 @@ impl Recorder {
         counts: &TenantCounts,
         heard: Vec<(&str, UserId)>,
         now: Timestamp,
-    ) -> Option<Left> {
+    ) -> (Option<Left>, Option<Labels>) {
         let wanted = Wanted { versions: true, ..Wanted::default() };
         let entered = match store.enter(tenant, wanted).await {
             Ok(Some(entered)) => entered,
             // Nobody's counts are kept nowhere.
-            Ok(None) => return None,
+            Ok(None) => return (None, None),
             Err(error) => {
                 tracing::warn!(%tenant, cause = chain(&error), "counts wait for the next flush");
-                return Some((tenant.clone(), counts.clone()));
+                return (Some((tenant.clone(), counts.clone())), None);
             }
         };
         let versions = entered.versions.unwrap_or_default();
@@ -170,7 +178,8 @@ impl Recorder {
             }
         });
         let left: TenantCounts = join_all(writes).await.into_iter().flatten().collect();
-        (!left.is_empty()).then(|| (tenant.clone(), left))
+        let left = (!left.is_empty()).then(|| (tenant.clone(), left));
+        (left, Some((tenant.clone(), versions.labels(&entered.tenant.policy))))
     }
 
     fn tell(&self, tenant: &TenantId, policy: &Policy, version: &str, counts: &Counts, now: Timestamp) {

@@ -12,7 +12,7 @@ pub mod emf;
 pub mod report;
 pub mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Timestamp;
 use crate::id::TenantId;
@@ -87,6 +87,8 @@ pub type TenantCounts = BTreeMap<(u64, String), Counts>;
 pub struct Tally {
     tenants: BTreeMap<TenantId, TenantCounts>,
     rows: usize,
+    /// The versions of each tenant that have a row in the table, as they were at the last flush.
+    labels: BTreeMap<TenantId, BTreeSet<String>>,
 }
 
 impl Tally {
@@ -110,6 +112,12 @@ impl Tally {
         std::mem::take(&mut self.tenants)
     }
 
+    /// Notes which versions of the tenants of this flush have a row of their own. They have one here too, however many
+    /// others are invented: a flood must not hide a version that people use. Those of other tenants are forgotten.
+    pub fn keep_rows_for(&mut self, labels: BTreeMap<TenantId, BTreeSet<String>>) {
+        self.labels = labels;
+    }
+
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.tenants.is_empty()
@@ -118,8 +126,10 @@ impl Tally {
     fn add(&mut self, tenant: &TenantId, (hour, version): (u64, String), decision: Decision, by: u32) {
         let full = self.rows >= MOST_ROWS;
         let kept = self.tenants.entry(tenant.clone()).or_default();
-        let known = kept.contains_key(&(hour, version.clone()));
-        // Full of versions: a further one has no row of its own. The rows of OTHER are bounded by tenants and hours.
+        let labelled =
+            version == NONE || self.labels.get(tenant).is_some_and(|labels| labels.contains(&version));
+        let known = labelled || kept.contains_key(&(hour, version.clone()));
+        // Full of versions: a further one has no row of its own. Rows beyond are bounded by tenants, labels and hours.
         let version = if known || (!full && kept.len() < MOST_VERSIONS) { version } else { OTHER.to_owned() };
         let before = kept.len();
         let count = kept.entry((hour, version)).or_default().entry(decision).or_default();
@@ -170,14 +180,30 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_versions_hides_none_that_has_a_row() {
+        let mut tally = Tally::default();
+        tally.keep_rows_for(BTreeMap::from([(acme(), BTreeSet::from(["shop/1".to_owned()]))]));
+        for n in 0..MOST_ROWS {
+            tally.count(&acme(), Some(&format!("evil/{n}")), OK, NOW);
+        }
+        tally.count(&acme(), Some("shop/1"), OK, NOW);
+        tally.count(&acme(), Some("shop/2"), OK, NOW);
+        let counted = tally.take().remove(&acme()).unwrap();
+        assert_eq!(counted[&(500_000, "shop/1".to_owned())][&OK], 1);
+        assert!(!counted.contains_key(&(500_000, "shop/2".to_owned())));
+    }
+
+    #[test]
     fn invented_versions_fill_no_memory_and_are_still_counted() {
         let mut tally = Tally::default();
         for n in 0..10_000 {
             tally.count(&acme(), Some(&format!("evil/{n}")), OK, NOW);
         }
+        tally.count(&acme(), None, OK, NOW);
         let counted = tally.take().remove(&acme()).unwrap();
-        assert!(counted.len() <= MOST_VERSIONS + 1);
-        assert_eq!(counted.values().map(|counts| counts[&OK]).sum::<u32>(), 10_000);
+        assert!(counted.len() <= MOST_VERSIONS + 2);
+        assert_eq!(counted[&(500_000, NONE.to_owned())][&OK], 1, "that none was said is no invention");
+        assert_eq!(counted.values().map(|counts| counts[&OK]).sum::<u32>(), 10_001);
         for tenant in 0..300 {
             let tenant: TenantId = format!("t{tenant}").parse().unwrap();
             for n in 0..150 {

@@ -57,6 +57,11 @@ impl Versions {
         }
     }
 
+    /// Every version that has a row of its own.
+    pub fn labels(&self, policy: &Policy) -> BTreeSet<String> {
+        self.known.keys().chain(&policy.pinned_versions).cloned().collect()
+    }
+
     /// Whether several users have signed in with a version.
     pub fn is_known(&self, version: &str) -> bool {
         self.known.contains_key(version)

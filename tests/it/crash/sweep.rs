@@ -73,7 +73,9 @@ async fn every_route_killed_before_and_after_every_call_loses_no_session() {
             results.print();
         }
     }
-    crate::support::report(&[format!("crash sweep: {kills} kills of {cells} that there are, 0 sessions lost")]);
+    crate::support::report(&[format!(
+        "crash sweep: {kills} kills of {cells} that there are, 0 sessions lost"
+    )]);
 }
 
 /// Whoever was not to end goes on, on one lineage; whoever was to end has ended.
