@@ -74,7 +74,8 @@ def authorizer(template):
         if int(ttl) > AUTHORIZER_TTL:
             wrong.append(f"{name}: its answers are used for {ttl} s, and revocation is promised sooner")
         if int(ttl) > 0 and properties.get("IdentitySource") != IDENTITY:
-            wrong.append(f"{name}: its answers are kept by {properties.get('IdentitySource')}, not by token, path and route")
+            kept_by = properties.get("IdentitySource")
+            wrong.append(f"{name}: its answers are kept by {kept_by}, not by token, path and route")
         if properties.get("AuthorizerPayloadFormatVersion") != "2.0":
             wrong.append(f"{name}: payload format {properties.get('AuthorizerPayloadFormatVersion')}")
     return wrong
