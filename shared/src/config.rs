@@ -160,21 +160,6 @@ impl Config {
 
     fn from_lookup(lookup: &dyn Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let read = Reader { lookup };
-        let limits = Limits::default();
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let limit = |attempts, window, default: Limit| -> Result<Limit, ConfigError> {
-            Ok(Limit {
-                attempts: read.or(attempts, default.attempts)?,
-                window_seconds: read.or(window, default.window_seconds)?,
-            })
-        };
-        let cost = HashCost::default();
-        let cost = HashCost {
-            memory_kib: read.or("ARGON2_MEMORY_KIB", cost.memory_kib)?,
-            iterations: read.or("ARGON2_ITERATIONS", cost.iterations)?,
-            parallelism: read.or("ARGON2_PARALLELISM", cost.parallelism)?,
-        };
-        cost.check().map_err(|why| invalid("ARGON2_MEMORY_KIB", &why))?;
         Ok(Self {
             table: read.required("TABLE_NAME")?,
             public_url: public_url("PUBLIC_URL", read.required("PUBLIC_URL")?)?,
@@ -216,16 +201,8 @@ impl Config {
             } else {
                 OperatorPasswords::Refused
             },
-            login_limits: Limits {
-                account: limit("LOGIN_ACCOUNT_LIMIT", "LOGIN_ACCOUNT_WINDOW_SECONDS", limits.account)?,
-                address: limit("LOGIN_ADDRESS_LIMIT", "LOGIN_ADDRESS_WINDOW_SECONDS", limits.address)?,
-                device: limit("LOGIN_DEVICE_LIMIT", "LOGIN_DEVICE_WINDOW_SECONDS", limits.device)?,
-            },
-            hashing: HashSettings {
-                cost,
-                concurrency: read.or("HASH_CONCURRENCY", cores)?,
-                queue: read.or("HASH_QUEUE", 64)?,
-            },
+            login_limits: read.login_limits()?,
+            hashing: read.hashing()?,
             passwords: PasswordPolicy {
                 min_length: read.within(
                     "PASSWORD_MIN_LENGTH",
@@ -233,44 +210,14 @@ impl Config {
                     1..=64,
                 )?,
             },
-            verification: {
-                let default = LiveSettings::default();
-                LiveSettings {
-                    poll_seconds: read.within("REVOCATION_POLL_SECONDS", default.poll_seconds, 0..=60)?,
-                    delay_seconds: read.within("REVOCATION_DELAY_SECONDS", default.delay_seconds, 2..=300)?,
-                    cool_down_seconds: read.within(
-                        "LOOK_UP_COOL_DOWN_SECONDS",
-                        default.cool_down_seconds,
-                        1..=3600,
-                    )?,
-                    overlap_seconds: read.within(
-                        "REVOCATION_OVERLAP_SECONDS",
-                        default.overlap_seconds,
-                        1..=600,
-                    )?,
-                    tenants: read.within("VIEW_TENANTS", default.tenants, 1..=100_000)?,
-                    revocations: read.within("VIEW_REVOCATIONS", default.revocations, 0..=1_000_000)?,
-                }
-            },
+            verification: read.verification()?,
             authorizer_routes: lookup("AUTHORIZER_ROUTES").unwrap_or_default(),
             authorizer_trouble: match lookup("AUTHORIZER_TROUBLE").as_deref() {
                 None | Some("" | "fail") => AuthorizerTrouble::Fail,
                 Some("refuse") => AuthorizerTrouble::Refuse,
                 Some(_) => return Err(invalid("AUTHORIZER_TROUBLE", &"must be fail or refuse")),
             },
-            aws: AwsConfig {
-                region: read.required("AWS_REGION")?,
-                credentials: aws_credential_types::Credentials::new(
-                    read.required("AWS_ACCESS_KEY_ID")?,
-                    read.required("AWS_SECRET_ACCESS_KEY")?,
-                    lookup("AWS_SESSION_TOKEN").filter(|token| !token.is_empty()),
-                    None,
-                    "environment",
-                ),
-                dynamodb_endpoint: read.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
-                kms_endpoint: read.endpoint("AWS_ENDPOINT_URL_KMS"),
-                sts_endpoint: read.endpoint("AWS_ENDPOINT_URL_STS"),
-            },
+            aws: read.aws()?,
         })
     }
 }
@@ -288,6 +235,66 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn login_limits(&self) -> Result<Limits, ConfigError> {
+        let limits = Limits::default();
+        let limit = |attempts, window, default: Limit| -> Result<Limit, ConfigError> {
+            Ok(Limit {
+                attempts: self.or(attempts, default.attempts)?,
+                window_seconds: self.or(window, default.window_seconds)?,
+            })
+        };
+        Ok(Limits {
+            account: limit("LOGIN_ACCOUNT_LIMIT", "LOGIN_ACCOUNT_WINDOW_SECONDS", limits.account)?,
+            address: limit("LOGIN_ADDRESS_LIMIT", "LOGIN_ADDRESS_WINDOW_SECONDS", limits.address)?,
+            device: limit("LOGIN_DEVICE_LIMIT", "LOGIN_DEVICE_WINDOW_SECONDS", limits.device)?,
+        })
+    }
+
+    fn hashing(&self) -> Result<HashSettings, ConfigError> {
+        let cost = HashCost::default();
+        let cost = HashCost {
+            memory_kib: self.or("ARGON2_MEMORY_KIB", cost.memory_kib)?,
+            iterations: self.or("ARGON2_ITERATIONS", cost.iterations)?,
+            parallelism: self.or("ARGON2_PARALLELISM", cost.parallelism)?,
+        };
+        cost.check().map_err(|why| invalid("ARGON2_MEMORY_KIB", &why))?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let concurrency = self.or("HASH_CONCURRENCY", cores)?;
+        Ok(HashSettings { cost, concurrency, queue: self.or("HASH_QUEUE", 64)? })
+    }
+
+    fn verification(&self) -> Result<LiveSettings, ConfigError> {
+        let default = LiveSettings::default();
+        Ok(LiveSettings {
+            poll_seconds: self.within("REVOCATION_POLL_SECONDS", default.poll_seconds, 0..=60)?,
+            delay_seconds: self.within("REVOCATION_DELAY_SECONDS", default.delay_seconds, 2..=300)?,
+            cool_down_seconds: self.within(
+                "LOOK_UP_COOL_DOWN_SECONDS",
+                default.cool_down_seconds,
+                1..=3600,
+            )?,
+            overlap_seconds: self.within("REVOCATION_OVERLAP_SECONDS", default.overlap_seconds, 1..=600)?,
+            tenants: self.within("VIEW_TENANTS", default.tenants, 1..=100_000)?,
+            revocations: self.within("VIEW_REVOCATIONS", default.revocations, 0..=1_000_000)?,
+        })
+    }
+
+    fn aws(&self) -> Result<AwsConfig, ConfigError> {
+        Ok(AwsConfig {
+            region: self.required("AWS_REGION")?,
+            credentials: aws_credential_types::Credentials::new(
+                self.required("AWS_ACCESS_KEY_ID")?,
+                self.required("AWS_SECRET_ACCESS_KEY")?,
+                (self.lookup)("AWS_SESSION_TOKEN").filter(|token| !token.is_empty()),
+                None,
+                "environment",
+            ),
+            dynamodb_endpoint: self.endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+            kms_endpoint: self.endpoint("AWS_ENDPOINT_URL_KMS"),
+            sts_endpoint: self.endpoint("AWS_ENDPOINT_URL_STS"),
+        })
+    }
+
     fn required(&self, name: &'static str) -> Result<String, ConfigError> {
         (self.lookup)(name).filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
     }

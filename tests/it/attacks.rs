@@ -92,10 +92,20 @@ impl World {
     }
 }
 
-/// Claims and headers that the service would not issue, each properly signed.
+/// Claims and headers that the service would not issue, each properly signed, and what can be made of a good token.
 async fn signed(world: &World, other: &World) -> Vec<Attack> {
-    let issuer = world.tenant.issuer.clone();
-    let exp = world.good.claims["exp"].as_i64().expect("exp");
+    let mut attacks = Vec::new();
+    for (what, jwt) in headers(world).await.into_iter().chain(claims(world, other)) {
+        attacks.push((what, world.forger.sign(&jwt).await));
+    }
+    attacks.extend(texts(world).await);
+    attacks.extend(spellings(world, other));
+    attacks
+}
+
+/// Headers that the service would not issue.
+async fn headers(world: &World) -> Vec<(String, Jwt)> {
+    let issuer = &world.tenant.issuer;
     let key = world.tenant.jwks().await["keys"][0].clone();
     let mut jwts: Vec<(String, Jwt)> = Vec::new();
     let mut add = |what: &str, jwt: Jwt| jwts.push((what.to_owned(), jwt));
@@ -130,6 +140,15 @@ async fn signed(world: &World, other: &World) -> Vec<Attack> {
             world.with(|jwt| drop(jwt.header.as_object_mut().expect("a header").remove(name))),
         );
     }
+    jwts
+}
+
+/// Claims that the service would not issue.
+fn claims(world: &World, other: &World) -> Vec<(String, Jwt)> {
+    let issuer = world.tenant.issuer.clone();
+    let exp = world.good.claims["exp"].as_i64().expect("exp");
+    let mut jwts: Vec<(String, Jwt)> = Vec::new();
+    let mut add = |what: &str, jwt: Jwt| jwts.push((what.to_owned(), jwt));
     for iss in [
         json!(format!("{issuer}/")),
         json!(issuer.to_uppercase()),
@@ -187,11 +206,12 @@ async fn signed(world: &World, other: &World) -> Vec<Attack> {
             world.with(|jwt| drop(jwt.claims.as_object_mut().expect("claims").remove(name))),
         );
     }
+    jwts
+}
+
+/// Headers and claims that are no JSON, or not one that has one reading, each properly signed.
+async fn texts(world: &World) -> Vec<Attack> {
     let mut attacks = Vec::new();
-    for (what, jwt) in jwts {
-        attacks.push((what, world.forger.sign(&jwt).await));
-    }
-    let header = part(&world.good.header);
     let twice = |text: String, added: &str| text.replacen('{', added, 1);
     for (what, head, payload) in [
         (
@@ -223,12 +243,19 @@ async fn signed(world: &World, other: &World) -> Vec<Attack> {
         (
             "UTF-16",
             world.good.header.to_string(),
-            world.good.claims.to_string().chars().map(|c| format!("{c}\0")).collect(),
+            world.good.claims.to_string().chars().flat_map(|c| [c, '\0']).collect(),
         ),
     ] {
         let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(payload));
         attacks.push((what.to_owned(), world.forger.sign_text(&input).await));
     }
+    attacks
+}
+
+/// Other forms of a token that is good.
+fn spellings(world: &World, other: &World) -> Vec<Attack> {
+    let mut attacks = Vec::new();
+    let header = part(&world.good.header);
     // A token within a token: signed, encrypted in name, in JSON.
     let (input, signature) = world.issued.rsplit_once('.').expect("three parts");
     let payload = input.split('.').nth(1).expect("a payload");

@@ -18,7 +18,7 @@ use leasehold::store::{Entered, Wanted};
 use leasehold::telemetry::Note;
 use leasehold::tenant::{Tenant, issuer};
 use leasehold::token::verify::{Expected, UnverifiedAudience, UnverifiedSubject};
-use leasehold::token::{AccessClaims, KeySet};
+use leasehold::token::{self, AccessClaims, KeySet};
 use leasehold::user::{User, join_scope};
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ impl Presented {
 
 /// What is told of a token that is good (RFC 7662 §2.2).
 #[derive(Serialize)]
-struct Active {
+struct Told {
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
@@ -107,7 +107,7 @@ async fn look(
     credentials: &Credentials,
     presented: &Presented,
     note: &mut Note,
-) -> Result<Result<Active, Inactive>, Refusal> {
+) -> Result<Result<Told, Inactive>, Refusal> {
     let tenant = call.tenant().ok_or_else(|| credentials.refused())?;
     let wanted = Wanted {
         client: Some(&credentials.client_id),
@@ -151,11 +151,11 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// A refresh token is good while it would be taken from this client: the current one, and the one before for as long
     /// as a retry with it would get an answer. Asking ends nothing.
-    fn refresh_token(&self, call: &Call, token: &RefreshToken) -> Result<Active, Inactive> {
+    fn refresh_token(&self, call: &Call, token: &RefreshToken) -> Result<Told, Inactive> {
         let Self { tenant, client, user, family, .. } = *self;
         let presentation = Presentation { tenant, client, user: Some(user), token, now: call.now };
         match present(Some(family), presentation) {
-            Verdict::Rotate | Verdict::Replay(_) => Ok(Active {
+            Verdict::Rotate | Verdict::Replay(_) => Ok(Told {
                 active: true,
                 token_type: None,
                 iss: self.issuer.clone(),
@@ -177,15 +177,15 @@ impl Asked<'_> {
         }
     }
 
-    fn access_token(&self, call: &Call, text: &str) -> Result<Active, Inactive> {
-        let named = UnverifiedAudience::read(text).map_err(|refusal| refusal.name())?;
+    fn access_token(&self, call: &Call, text: &str) -> Result<Told, Inactive> {
+        let named = UnverifiedAudience::read(text).map_err(token::Refusal::name)?;
         let Self { tenant, client, user, family, .. } = *self;
         // One of the client's own APIs; or, for the client that it was issued to, any.
         let api = named.aud.iter().find(|api| client.audiences.contains(*api)).or(named.aud.first());
         let audience = api.map(String::as_str).ok_or("audience")?;
         let keys = KeySet::of(&tenant.ring, call.now);
         let expected = Expected { tenant: &tenant.id, issuer: &self.issuer, audience };
-        let verified = expected.verifier(&keys).verify(text, call.now).map_err(|refusal| refusal.name())?;
+        let verified = expected.verifier(&keys).verify(text, call.now).map_err(token::Refusal::name)?;
         let claims = verified.into_claims();
         if !client.audiences.contains(audience) && claims.client_id != client.id {
             return Err("audience");
@@ -201,7 +201,7 @@ impl Asked<'_> {
         }
         let AccessClaims { iss, sub, aud, client_id, exp, iat, jti, scope, sid, roles, permissions, .. } =
             claims;
-        Ok(Active {
+        Ok(Told {
             active: true,
             token_type: Some("Bearer"),
             iss,

@@ -190,7 +190,7 @@ impl Scene<'_> {
                 Verdict::SlowDuplicate => return Err(Refusal::unavailable("slow_duplicate", None)),
                 Verdict::Reuse => return Err(self.end(&family).await?),
                 Verdict::Rotate => {
-                    let signed = self.sign_once(&family, &mut once).await?;
+                    let signed = Box::pin(self.sign_once(&family, &mut once)).await?;
                     let fresh = Fresh::draw();
                     let rotated = family.rotate(self.tenant, self.token, &fresh, self.call.now);
                     let after = Family { client_version: self.version(&family), ..rotated.family };
@@ -208,7 +208,7 @@ impl Scene<'_> {
                     }
                 }
                 Verdict::Replay(window) => {
-                    let signed = self.sign_once(&family, &mut once).await?;
+                    let signed = Box::pin(self.sign_once(&family, &mut once)).await?;
                     let replayed = family.replay(self.tenant, self.token, window, self.call.now)?;
                     let written = match &replayed.change {
                         None => Ok(()),

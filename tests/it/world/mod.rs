@@ -240,7 +240,7 @@ impl World {
                 let path = "/.well-known/oauth-authorization-server/t/";
                 self.public(format!("{}{path}{}", self.base, self.here.name))
             }
-            _ => self.protected(method, &own),
+            _ => self.protected(method, own),
         }
     }
 }
