@@ -3,7 +3,7 @@
 //!
 //! A function that is shut down in order loses nothing; one that is killed loses at most what it counted since the last
 //! flush. Counts that can't be written are kept for the next time. It must never make a request wait longer than its own
-//! work takes by more than [`PATIENCE`], and never let one fail.
+//! work takes by more than two seconds, and never let one fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
