@@ -121,7 +121,7 @@ figures: ## measure the release binaries: size, start, memory, beside a function
 	$(CARGO) build --release $(foreach name,$(notdir $(wildcard functions/*)) hello,--package leasehold-$(name))
 	$(TARGET)/debug/figures $(TARGET)/release --check
 
-bench: ## measure: decision and token code, then load on the running release stack
-	$(CARGO) bench --package leasehold --bench decision
+bench: ## measure: decision and token code, verification beside the bare signature, then load on the running release stack
+	$(CARGO) bench --package leasehold --bench decision --bench verify
 	$(CARGO) build --workspace --release
 	$(TARGET)/release/load
