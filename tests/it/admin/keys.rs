@@ -187,7 +187,7 @@ async fn twenty_rotations_at_once_leave_one_active_key_and_none_over() {
         .await;
         let count = |wanted: &dyn Fn(&Reply) -> bool| replies.iter().filter(|reply| wanted(reply)).count();
         let done = count(&|reply| reply.status == 200);
-        let statuses = || replies.iter().map(|reply| reply.text()).collect::<Vec<_>>();
+        let statuses = || replies.iter().map(Reply::text).collect::<Vec<_>>();
         let keys = admin.get("/keys").await.json();
         let found: Vec<&Value> =
             keys["items"].as_array().expect("items").iter().map(|key| &key["state"]).collect();

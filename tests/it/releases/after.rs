@@ -108,7 +108,9 @@ fn a_member_left_out_or_of_another_type_is_found() {
         json!({"a": {"S": "y"}, "b": {"M": {"c": {"N": "2"}}}, "d": {"L": [{"M": {"e": {"S": ""}}}]}, "f": {"BOOL": true}}),
     ];
     let mut shape = Shape::default();
-    old.iter().for_each(|item| shape.add(item));
+    for item in &old {
+        shape.add(item);
+    }
     let mut newer = old[0].clone();
     newer["new"] = json!({"S": "of no matter"});
     assert!(shape.refuses(&newer).is_empty());

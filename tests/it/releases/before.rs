@@ -73,15 +73,13 @@ impl Kept {
 /// The item with a member that no release knows, as the one after this will add some.
 fn mark(mut item: Value) -> Value {
     let of_the_next = json!({"M": {"a": {"L": [{"N": "1"}, {"S": "b"}, {"NULL": true}]}}});
-    match kind(&item) {
-        kind @ ("tenant" | "client" | "user" | "family") => {
-            item["of_the_next"] = of_the_next.clone();
-            if kind == "tenant" {
-                item["policy"]["M"]["of_the_next"] = of_the_next.clone();
-                item["ring"]["L"][0]["M"]["of_the_next"] = of_the_next;
-            }
-        }
-        _ => {}
+    let kind = kind(&item);
+    if ["tenant", "client", "user", "family"].contains(&kind) {
+        item["of_the_next"] = of_the_next.clone();
+    }
+    if kind == "tenant" {
+        item["policy"]["M"]["of_the_next"] = of_the_next.clone();
+        item["ring"]["L"][0]["M"]["of_the_next"] = of_the_next;
     }
     item
 }
