@@ -151,7 +151,7 @@ impl Step<'_> {
             let key = made.as_ref().map(|made| made.key.clone());
             let previous = before.ring.active(self.now).map(|key| key.kid.clone());
             let (ring, kid) =
-                before.ring.rotate(kind, key, Self::switch(&before, forced), self.margins, self.now)?;
+                before.ring.rotate(kind, key, self.switch(&before, forced), self.margins, self.now)?;
             let mut after = before.next();
             after.ring = ring;
             (after.policy.algorithm, after.policy.custody) = (kind.algorithm, kind.custody);
@@ -179,7 +179,7 @@ impl Step<'_> {
     /// See [`StepError`].
     pub async fn promote(&self, kid: &Kid, forced: bool) -> Result<Taken, StepError> {
         let step =
-            |before: &Tenant| before.ring.promote(kid, Self::switch(before, forced), self.margins, self.now);
+            |before: &Tenant| before.ring.promote(kid, self.switch(before, forced), self.margins, self.now);
         let event = self.event(Action::KeyPromote, kid).with("forced", forced);
         self.change(kid, step, &event).await
     }
@@ -190,8 +190,10 @@ impl Step<'_> {
     /// See [`StepError`].
     pub async fn roll_back(&self, kid: &Kid) -> Result<Taken, StepError> {
         let (_, seen) = self.load().await?;
-        let propagation = |tenant: &Tenant| u64::from(tenant.policy.key_propagation_seconds);
-        let step = |before: &Tenant| before.ring.roll_back(kid, propagation(before), self.margins, self.now);
+        let step = |before: &Tenant| {
+            let published = before.policy.published_seconds(self.margins);
+            before.ring.roll_back(kid, published, self.margins, self.now)
+        };
         step(&seen)?;
         if let Some(key) = seen.ring.find(kid).filter(|key| key.disabled_at.is_some()) {
             match key.custody {
@@ -459,8 +461,8 @@ impl Step<'_> {
         }
     }
 
-    fn switch(tenant: &Tenant, forced: bool) -> Switch {
-        if forced { Switch::Forced } else { Switch::Published(tenant.policy.key_propagation_seconds.into()) }
+    fn switch(&self, tenant: &Tenant, forced: bool) -> Switch {
+        if forced { Switch::Forced } else { Switch::Published(tenant.policy.published_seconds(self.margins)) }
     }
 
     fn event(&self, action: Action, kid: &Kid) -> AuditEvent {

@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises'
 import * as jose from 'jose'
 import * as oauth from 'oauth4webapi'
+import { JwtInvalidClaimError, JwtInvalidSignatureError } from 'aws-jwt-verify/error'
 import { SimpleJwksCache } from 'aws-jwt-verify/jwk'
 import { verifier } from './verify.mjs'
 import { verifier as awsVerifier } from './verify_aws.mjs'
@@ -113,11 +114,12 @@ async function walk(name, tenant, other) {
     const cache = () => ({ jwksCache: new SimpleJwksCache({ fetcher }) })
     const verify = awsVerifier(tenant.issuer, tenant.audience, cache())
     equal((await verify(tokens.access_token)).sid, tokens.sid)
-    equal((await refused(verify(tampered(tokens.access_token)), 'Invalid signature')).constructor.name, 'JwtInvalidSignatureError')
+    const forged = await refused(verify(tampered(tokens.access_token)), 'Invalid signature')
+    equal(forged instanceof JwtInvalidSignatureError, true)
     const elsewhere = awsVerifier(tenant.issuer, 'https://api.elsewhere.example', cache())
     await elsewhere(tokens.access_token).then(
       () => { throw new Error('accepted') },
-      (error) => equal(error.constructor.name, 'JwtInvalidAudienceError'),
+      (error) => equal(error instanceof JwtInvalidClaimError, true),
     )
   })
   await check(say('an ID token for the client that asked, and for no API'), async () => {

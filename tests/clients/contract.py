@@ -14,7 +14,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 TIMEOUT = 30
-BODYLESS = {204, 304}
+CHANGED_PASSWORD = "a longer walk to the harbour"
 
 
 class Contract:
@@ -171,7 +171,7 @@ def walk(contract, tenant):
     check("revoked", 200, "POST", t + "/revoke", data=app | {"token": tokens["refresh_token"]})
     check("revoked already, as JSON", 200, "POST", t + "/revoke", json=app | {"token": tokens["access_token"]})
     check("no such client", 401, "POST", t + "/revoke", data={"client_id": "nobody", "token": "x"})
-    change = good | {"new_password": "a longer walk to the harbour"}
+    change = good | {"new_password": CHANGED_PASSWORD}
     check("a common one", 400, "POST", t + "/password", json=good | {"new_password": "password1"})
     check("changed", 204, "POST", t + "/password", json=change)
     check("not the password any more", 401, "POST", t + "/password", json=change)
@@ -193,6 +193,85 @@ def walk(contract, tenant):
             print(f"FAIL  OPTIONS {path}: a registered origin is not allowed")
 
 
+def administer(contract, tenant):
+    check, need = contract.check, contract.need
+    t = "/t/{tenant}/admin"
+    credentials = tenant["admin"] | {"client_id": "leasehold-admin"}
+
+    def admin(**more):
+        tokens = need("an admin", 200, "POST", "/t/{tenant}/login", json=credentials | more)
+        return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+    h, narrow = admin(), admin(scope="admin:audit")
+    any_version = h | {"If-Match": "*"}
+    first = need("the keys", 200, "GET", t + "/keys", headers=h)["signing"]
+    second = need("rotated", 200, "POST", t + "/keys/rotate", json={}, headers=h)["key"]["kid"]
+    check("planned already", 409, "POST", t + "/keys/rotate", json={}, headers=h)
+    step = lambda name, status, what, kid, body: check(
+        what, status, "POST", t + "/keys/{kid}/" + name, values={"kid": kid}, json=body, headers=h
+    )
+    step("promote", 409, "too early", second, {})
+    step("promote", 200, "forced", second, {"force": True})
+    step("rollback", 200, "the way back", first, {})
+    step("retain", 200, "kept", second, {})
+    step("compromise", 200, "given up", second, {})
+    step("rollback", 404, "no such key", "A" * 43, {})
+    check("no token", 401, "GET", t + "/keys")
+    check("no such scope", 403, "GET", t + "/keys", headers=narrow)
+    check("another algorithm", 400, "POST", t + "/keys/rotate", json={"algorithm": "none"}, headers=h)
+    check("no JSON", 415, "POST", t + "/keys/rotate", data="x", headers=h)
+
+    key = h | {"Idempotency-Key": "0123456789abcdef0123"}
+    user = need("made", 201, "POST", t + "/users", json={"username": "bob@acme.example"}, headers=key)["user"]
+    check("made once", 201, "POST", t + "/users", json={"username": "bob@acme.example"}, headers=key)
+    check("another body", 422, "POST", t + "/users", json={"username": "kim@acme.example"}, headers=key)
+    check("taken", 409, "POST", t + "/users", json={"username": "bob@acme.example"}, headers=h)
+    check("listed", 200, "GET", t + "/users", "?limit=1", headers=h)
+    check("no cursor", 400, "GET", t + "/users", "?cursor=x", headers=h)
+    one, bob = t + "/users/{id}", {"id": user["user_id"]}
+    check("shown", 200, "GET", one, values=bob, headers=h)
+    check("no such user", 404, "GET", one, values={"id": "usr_" + "0" * 32}, headers=h)
+    check("changed", 200, "PATCH", one, values=bob, json={"claims": {"plan": "pro"}}, headers=any_version)
+    stale = h | {"If-Match": '"000000000000000000000000"'}
+    check("another version", 412, "PATCH", one, values=bob, json={"roles": []}, headers=stale)
+    check("no version", 428, "PATCH", one, values=bob, json={"roles": []}, headers=h)
+    check("reset", 200, "POST", one + "/reset", values=bob, json={}, headers=h)
+    check("removed", 204, "DELETE", one, values=bob, headers=h)
+    signed_in = {"client_id": tenant["client_id"], "username": tenant["username"], "password": CHANGED_PASSWORD}
+    sid = need("a user", 200, "POST", "/t/{tenant}/login", json=signed_in)["sid"]
+    found = need("found", 200, "GET", t + "/users", "?username=" + tenant["username"], headers=h)["items"]
+    user = {"id": found[0]["user_id"]}
+    check("sessions", 200, "GET", one + "/sessions", values=user, headers=h)
+    check("one ended", 204, "DELETE", one + "/sessions/{sid}", values=user | {"sid": sid}, headers=h)
+    check("all ended", 204, "DELETE", one + "/sessions", values=user, headers=h)
+    lines = '{"username":"lee@acme.example"}\n{"username":"kay@acme.example","password_hash":"$5$x"}\nx'
+    ndjson = h | {"Content-Type": "application/x-ndjson"}
+    check("imported", 200, "POST", t + "/users/import", data=lines, headers=ndjson)
+    check("exported", 200, "GET", t + "/export", headers=h)
+
+    body = {"client_id": "till", "type": "confidential", "scopes": ["orders:read"]}
+    need("registered", 201, "POST", t + "/clients", json=body, headers=h)
+    check("taken", 409, "POST", t + "/clients", json=body, headers=h)
+    check("listed", 200, "GET", t + "/clients", headers=h)
+    one, till = t + "/clients/{id}", {"id": "till"}
+    check("shown", 200, "GET", one, values=till, headers=h)
+    check("changed", 200, "PATCH", one, values=till, json={"scopes": []}, headers=any_version)
+    check("a new secret", 200, "POST", one + "/secret", values=till, json={}, headers=h)
+    check("removed", 204, "DELETE", one, values=till, headers=h)
+    check("no such client", 404, "GET", one, values=till, headers=h)
+
+    check("shown", 200, "GET", t + "/policy", headers=h)
+    check("changed", 200, "PATCH", t + "/policy", json={"idle_seconds": 100_000}, headers=any_version)
+    check("out of bounds", 400, "PATCH", t + "/policy", json={"idle_seconds": 1}, headers=any_version)
+    check("shown", 200, "GET", t + "/audit", headers=narrow)
+    check("no time", 400, "GET", t + "/audit", "?since=x", headers=narrow)
+    check("by the hour", 200, "GET", t + "/health", headers=narrow)
+    check("by the day", 200, "GET", t + "/health", "?days=2", headers=narrow)
+    check("too far back", 400, "GET", t + "/health", "?hours=1000", headers=narrow)
+    check("everybody's ended", 204, "DELETE", t + "/sessions", headers=h)
+    check("this one's too", 401, "GET", t + "/policy", headers=h)
+
+
 def main(document_path, tenants_path):
     with open(document_path, encoding="utf-8") as file:
         document = yaml.safe_load(file)
@@ -202,6 +281,7 @@ def main(document_path, tenants_path):
         found = json.load(file)
     contract = Contract(document, found["base_url"])
     walk(contract, found["tenants"]["acme"])
+    administer(contract, found["tenants"]["acme"])
     contract.complete()
     return 1 if contract.failed else 0
 

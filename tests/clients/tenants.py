@@ -34,6 +34,7 @@ def main(seed_path):
             "client_id": tenant["client_id"],
             "username": user["username"],
             "password": user["password"],
+            "admin": {name: tenant["users"][1][name] for name in ("username", "password")},
         }
 
     name, username, password = "initech", "peter@initech.example", secrets.token_urlsafe(12)

@@ -31,6 +31,7 @@ mod operator;
 mod outage;
 mod password;
 mod refresh;
+mod releases;
 mod restart;
 mod revoke;
 mod secrets;

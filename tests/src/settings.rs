@@ -39,3 +39,9 @@ pub fn number(variable: &str, default: usize) -> usize {
 pub fn deployed() -> Option<PathBuf> {
     std::env::var("STACK").ok().filter(|path| !path.is_empty()).map(PathBuf::from)
 }
+
+/// `PREVIOUS`: the folder with the binaries of the release before this one, for the tests that run both.
+#[expect(clippy::disallowed_methods, reason = "the one place where the tests read the environment")]
+pub fn previous() -> Option<PathBuf> {
+    std::env::var("PREVIOUS").ok().filter(|path| !path.is_empty()).map(PathBuf::from)
+}

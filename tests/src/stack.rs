@@ -151,10 +151,11 @@ impl Setup {
         self
     }
 
-    /// Issues tokens in another stack's name: the same service, in another place.
+    /// Issues tokens in another stack's name: the same service, in another place. It still answers on a port of its own.
     #[must_use]
     pub fn public_url(mut self, url: &str) -> Self {
         self.public_url = Some(url.to_owned());
+        self.port = free_port();
         self
     }
 
@@ -187,7 +188,9 @@ impl Setup {
             assert!(Instant::now() < deadline, "the stack is not ready in time:\n{}", tail(&log));
             sleep(Duration::from_millis(10));
         };
-        Stack { processes: Some(Processes { child, watchdog }), data, seed }
+        // `base_url` of seed.json is the public one.
+        let listens = self.public_url.as_ref().map(|_| format!("http://localhost:{}", self.port));
+        Stack { processes: Some(Processes { child, watchdog }), data, seed, listens }
     }
 
     fn command(&self, data: &Path, log: &Path) -> Command {
@@ -236,6 +239,7 @@ pub struct Stack {
     processes: Option<Processes>,
     data: PathBuf,
     seed: Value,
+    listens: Option<String>,
 }
 
 /// The processes of a stack that these tests started.
@@ -249,7 +253,12 @@ impl Stack {
     fn deployed(seed: &Path) -> Self {
         let read = fs::read(seed).expect("the file that STACK names");
         let seed_value = serde_json::from_slice(&read).expect("JSON");
-        Self { processes: None, data: seed.parent().expect("a folder").to_owned(), seed: seed_value }
+        Self {
+            processes: None,
+            data: seed.parent().expect("a folder").to_owned(),
+            seed: seed_value,
+            listens: None,
+        }
     }
 
     fn group(&self) -> u32 {
@@ -258,6 +267,9 @@ impl Stack {
 
     /// Where the gateway answers.
     pub fn base_url(&self) -> String {
+        if let Some(listens) = &self.listens {
+            return listens.clone();
+        }
         self.seed["base_url"].as_str().expect("base_url in seed.json").trim_end_matches('/').to_owned()
     }
 

@@ -9,7 +9,7 @@ use leasehold::audit::Action;
 use leasehold::clock::Timestamp;
 use leasehold::http::{Reply, body};
 use leasehold::id::{LoginId, UserId};
-use leasehold::password::check_hash;
+use leasehold::password::{InvalidHash, check_hash};
 use leasehold::store::{Commit, Part};
 use leasehold::user::{Profile, User, UserStatus};
 use serde::Deserialize;
@@ -48,7 +48,7 @@ struct Line {
 enum Outcome {
     Created(UserId),
     Exists(UserId),
-    Refused { code: &'static str, member: Option<&'static str> },
+    Refused { code: &'static str, member: Option<&'static str>, reason: Option<&'static str> },
 }
 
 /// `POST /users/import`.
@@ -83,7 +83,13 @@ pub async fn import(caller: &Caller<'_>) -> Result<Reply, Problem> {
 }
 
 fn refused(code: &'static str, member: Option<&'static str>) -> Outcome {
-    Outcome::Refused { code, member }
+    Outcome::Refused { code, member, reason: None }
+}
+
+/// Says what is wrong with the hash, and nothing that is in it.
+fn refused_hash(invalid: InvalidHash) -> Outcome {
+    let member = "password_hash";
+    Outcome::Refused { code: member, member: Some(member), reason: Some(invalid.code()) }
 }
 
 /// The user of a line.
@@ -106,7 +112,7 @@ fn read(caller: &Caller<'_>, line: &str) -> Result<User, Outcome> {
         return Err(refused("created_at", Some("created_at")));
     }
     if let Some(hash) = &line.password_hash {
-        check_hash(hash).map_err(|_| refused("password_hash", Some("password_hash")))?;
+        check_hash(hash).map_err(refused_hash)?;
     }
     let status = line.status.unwrap_or(UserStatus::Active);
     let user = User { password: line.password_hash, status, ..User::new(login, profile, created_at) };
@@ -150,11 +156,14 @@ fn show(at: usize, outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Created(id) => json!({ "line": line, "outcome": "created", "user_id": id }),
         Outcome::Exists(id) => json!({ "line": line, "outcome": "exists", "user_id": id }),
-        Outcome::Refused { code, member: None } => {
-            json!({ "line": line, "outcome": "refused", "code": code })
-        }
-        Outcome::Refused { code, member: Some(member) } => {
-            json!({ "line": line, "outcome": "refused", "code": code, "member": member })
+        Outcome::Refused { code, member, reason } => {
+            let mut shown = json!({ "line": line, "outcome": "refused", "code": code });
+            for (name, value) in [("member", member), ("reason", reason)] {
+                if let Some(value) = value {
+                    shown[name] = json!(value);
+                }
+            }
+            shown
         }
     }
 }

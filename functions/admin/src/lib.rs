@@ -31,7 +31,7 @@ use leasehold::http::{Call, Reply};
 use leasehold::telemetry::Note;
 
 pub use problem::Problem;
-pub use routes::{ROUTES, TABLE};
+pub use routes::{ROUTES, Route, TABLE};
 
 /// How often a change is tried again because another write was first.
 const ATTEMPTS: usize = 8;

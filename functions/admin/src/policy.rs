@@ -32,7 +32,7 @@ pub async fn update(caller: &Caller<'_>) -> Result<Reply, Problem> {
         let policy = apply(&before.policy, &change)?;
         policy.check()?;
         policy.check_within(&caller.app.config.margins)?;
-        let cost = caller.app.config.hashing.cost.raised_to(&policy);
+        let cost = caller.app.config.hashing.cost.asked_by(&policy);
         cost.check().map_err(|_| {
             Problem::invalid_member(
                 "argon2_memory_kib",

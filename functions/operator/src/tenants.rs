@@ -133,6 +133,8 @@ fn read_policy(operator: &Operator, members: Map<String, Value>) -> Result<Polic
     let policy: Policy = crate::read(Value::Object(members))?;
     policy.check()?;
     policy.check_within(&operator.app.config.margins)?;
+    let cost = operator.app.config.hashing.cost.asked_by(&policy);
+    cost.check().map_err(|out| OperatorError::Invalid(format!("policy: {out}")))?;
     Ok(policy)
 }
 

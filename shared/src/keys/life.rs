@@ -85,7 +85,7 @@ pub enum Refused {
 /// When a key may take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
-    /// Once it has been published for so many seconds.
+    /// So many seconds after the step that published it began: [`Policy::published_seconds`].
     Published(u64),
     /// At once, whether or not verifiers have seen it.
     Forced,
@@ -122,6 +122,16 @@ impl Policy {
     /// Algorithm and custody of the next key.
     pub const fn kind(&self) -> KeyKind {
         KeyKind { algorithm: self.algorithm, custody: self.custody }
+    }
+
+    /// How long after its step began a key may sign: the time that verifiers need, and the deadline of the request that
+    /// carries the step out, since nobody sees the key before that request has written it. A tenant that asks for no time
+    /// waits for nothing.
+    pub fn published_seconds(&self, margins: &Margins) -> u64 {
+        match u64::from(self.key_propagation_seconds) {
+            0 => 0,
+            seconds => seconds.saturating_add(margins.request_deadline_seconds),
+        }
     }
 
     /// Whether a spare is kept: if the policy says so, and always in custody `wrapped`, where one costs nothing.

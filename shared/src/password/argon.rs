@@ -72,9 +72,17 @@ impl HashCost {
     }
 
     /// This cost, raised to what a tenant's policy asks for: it may ask for more than the deployment does for all, never
-    /// for less.
+    /// for less. What it asks for was within bounds when it was set, and may no longer be since the deployment's own cost
+    /// rose: then it is the deployment's, so that the tenant's users can still sign in.
     #[must_use]
     pub fn raised_to(self, policy: &Policy) -> Self {
+        let asked = self.asked_by(policy);
+        if asked.check().is_ok() { asked } else { self }
+    }
+
+    /// What [`HashCost::raised_to`] gives if that is within bounds, for whoever must refuse it otherwise.
+    #[must_use]
+    pub fn asked_by(self, policy: &Policy) -> Self {
         Self {
             memory_kib: self.memory_kib.max(policy.argon2_memory_kib),
             iterations: self.iterations.max(policy.argon2_iterations),
@@ -326,5 +334,15 @@ mod tests {
                 Policy { argon2_memory_kib: memory_kib, argon2_iterations: iterations, ..Policy::default() };
             assert_eq!(floor.raised_to(&policy), given, "{why}");
         }
+    }
+
+    #[test]
+    fn what_a_tenant_asked_for_gives_way_when_the_deployment_has_outgrown_it() {
+        let policy = Policy { argon2_memory_kib: 65_536, argon2_iterations: 10, ..Policy::default() };
+        let (then, now) = (HashCost::default(), HashCost { iterations: 17, ..HashCost::default() });
+        assert_eq!(then.raised_to(&policy).check(), Ok(()), "accepted when it was set");
+        assert_eq!(now.check(), Ok(()), "the deployment's own is within bounds");
+        assert_eq!(now.asked_by(&policy).check(), Err(CostOutOfBounds), "65,536 KiB over 17 passes");
+        assert_eq!(now.raised_to(&policy), now);
     }
 }

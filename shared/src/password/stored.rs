@@ -47,6 +47,17 @@ pub enum InvalidHash {
     Malformed,
 }
 
+impl InvalidHash {
+    /// The reason as a word, for whoever brought the text.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Algorithm => "unknown_scheme",
+            Self::Cost => "out_of_bounds",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
 /// Whether a text is a hash that a user can be brought along with: one that [`Hasher::verify`] will verify.
 ///
 /// # Errors

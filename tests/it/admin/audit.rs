@@ -2,11 +2,66 @@
 
 use std::collections::BTreeSet;
 
+use leasehold_admin::{Route, TABLE};
+use leasehold_tests::http::{Call, Reply};
 use leasehold_tests::stack::shared;
-use leasehold_tests::tenant::{ADMIN, APP, BACKEND, Tenant, USER};
+use leasehold_tests::tenant::{ADMIN, APP, Admin, BACKEND, Tenant, USER};
 use serde_json::{Value, json};
 
 use crate::support::{days, timed};
+
+/// An admin who notes which routes were gone through, and looks for the entry that each must leave.
+struct Audited {
+    admin: Admin,
+    me: Value,
+    gone: BTreeSet<&'static str>,
+}
+
+impl Audited {
+    /// Sends a call, which must succeed, to the route of this key; its entry names the admin, the action and the outcome.
+    async fn go(&mut self, key: &str, call: Call) -> Reply {
+        let route = route(key);
+        let action = json!(route.action.expect("a route that changes something"));
+        let own = |entry: &&Value| {
+            entry["action"] == action && entry["actor"]["id"] == self.me && entry["outcome"] == "ok"
+        };
+        let before = self.admin.audit().await.iter().filter(own).count();
+        let reply = self.admin.send(call).await;
+        assert!((200..300).contains(&reply.status), "{key}: {reply}");
+        if key == "DELETE /t/{tenant}/admin/sessions" {
+            // It ends the token that it came with; the caller looks for its entry.
+            self.gone.insert(route.key);
+            return reply;
+        }
+        let audit = self.admin.audit().await;
+        let entries: Vec<&Value> = audit.iter().filter(own).collect();
+        assert_eq!(entries.len(), before + 1, "{key}: {audit:?}");
+        let entry = entries[0];
+        assert_eq!(entry["actor"]["kind"], "user", "{entry}");
+        assert!(
+            entry["source"] == "127.0.0.1" && entry["at"].is_number() && entry["id"].is_string(),
+            "{entry}"
+        );
+        self.gone.insert(route.key);
+        reply
+    }
+
+    /// The same, by method and path of the route with its parameters filled in.
+    async fn act(&mut self, key: &str, path: &str, body: &Value) -> Reply {
+        let (method, _) = key.split_once(' ').expect("a method");
+        let call = self.admin.call(method, path).header("if-match", "*").json(body);
+        self.go(key, call).await
+    }
+}
+
+fn route(key: &str) -> &'static Route {
+    TABLE.iter().find(|route| route.key == key).expect("a route of the table")
+}
+
+/// The routes that change something, from the function's own table: one without a row here fails.
+fn writes() -> BTreeSet<&'static str> {
+    TABLE.iter().filter(|route| route.action.is_some()).map(|route| route.key).collect()
+}
 
 #[tokio::test]
 async fn every_change_has_an_entry_with_actor_and_outcome_and_no_secret() {
@@ -16,69 +71,78 @@ async fn every_change_has_an_entry_with_actor_and_outcome_and_no_secret() {
     let ada = admin.user(USER).await["user_id"].as_str().expect("an id").to_owned();
     let sid = tenant.login().await.sid;
     let first = admin.get("/keys").await.json()["signing"].as_str().expect("a kid").to_owned();
+    let mut audited = Audited { admin, me, gone: BTreeSet::new() };
     let mut secrets = vec![tenant.secret.clone()];
-    let made = admin.post("/users", &json!({"username": "bob"})).await.expect(201);
+    let none = json!({});
+    let kid_of = |reply: &Reply| reply.json()["key"]["kid"].as_str().expect("a kid").to_owned();
+
+    let key = |rest: &str| -> String {
+        let (method, path) = rest.split_once(' ').expect("a method");
+        format!("{method} /t/{{tenant}}/admin{path}")
+    };
+    let made = audited.act(&key("POST /users"), "/users", &json!({"username": "bob"})).await;
     secrets.push(made.string("code"));
     let bob = made.json()["user"]["user_id"].as_str().expect("an id").to_owned();
-    secrets.push(admin.post(&format!("/users/{ada}/reset"), &json!({})).await.expect(200).string("code"));
+    let made = audited.act(&key("POST /users/{id}/reset"), &format!("/users/{ada}/reset"), &none).await;
+    secrets.push(made.string("code"));
     let body = json!({"client_id": "till", "type": "confidential"});
-    secrets.push(admin.post("/clients", &body).await.expect(201).string("client_secret"));
-    secrets.push(admin.post("/clients/till/secret", &json!({})).await.expect(200).string("client_secret"));
-    admin.patch(&format!("/users/{ada}"), "*", &json!({"claims": {"a": 1}})).await.expect(200);
-    admin.delete(&format!("/users/{ada}/sessions/{sid}")).await.expect(204);
-    admin.delete(&format!("/users/{ada}/sessions")).await.expect(204);
-    admin.delete(&format!("/users/{bob}")).await.expect(204);
-    admin.patch("/clients/till", "*", &json!({"scopes": ["x"]})).await.expect(200);
-    admin.delete("/clients/till").await.expect(204);
-    admin.patch("/policy", "*", &json!({"idle_seconds": 1000})).await.expect(200);
-    let second = admin.post("/keys/rotate", &json!({})).await.expect(200).json();
-    let second = second["key"]["kid"].as_str().expect("a kid").to_owned();
-    admin.post(&format!("/keys/{second}/promote"), &json!({"force": true})).await.expect(200);
-    admin.post(&format!("/keys/{first}/rollback"), &json!({})).await.expect(200);
-    admin.post(&format!("/keys/{second}/retain"), &json!({})).await.expect(200);
-    admin.post(&format!("/keys/{second}/compromise"), &json!({})).await.expect(200);
-    let import = admin.call("POST", "/users/import").body("application/x-ndjson", r#"{"username":"kim"}"#);
-    admin.send(import).await.expect(200);
-    admin.get("/export").await.expect(200);
-    admin.delete("/sessions").await.expect(204);
-    let admin = tenant.admin().await;
-    let audit = admin.audit().await;
-    let own: Vec<&Value> = audit.iter().filter(|entry| entry["actor"]["id"] == me).collect();
-    let actions: BTreeSet<&str> = own.iter().filter_map(|entry| entry["action"].as_str()).collect();
-    let wanted = [
-        "client.create",
-        "client.delete",
-        "client.secret",
-        "client.update",
-        "key.compromise",
-        "key.promote",
-        "key.retain",
-        "key.roll_back",
-        "key.rotate",
-        "policy.update",
-        "session.end",
-        "tenant.sign_out",
-        "user.create",
-        "user.delete",
-        "user.export",
-        "user.import",
-        "user.reset",
-        "user.sign_out",
-        "user.update",
-    ];
-    for action in wanted {
-        assert!(actions.contains(action), "{action} is missing in {actions:?}");
+    secrets.push(audited.act(&key("POST /clients"), "/clients", &body).await.string("client_secret"));
+    let made = audited.act(&key("POST /clients/{id}/secret"), "/clients/till/secret", &none).await;
+    secrets.push(made.string("client_secret"));
+    let claims = json!({"claims": {"a": 1}});
+    audited.act(&key("PATCH /users/{id}"), &format!("/users/{ada}"), &claims).await;
+    let one = format!("/users/{ada}/sessions/{sid}");
+    audited.act(&key("DELETE /users/{id}/sessions/{sid}"), &one, &none).await;
+    audited.act(&key("DELETE /users/{id}/sessions"), &format!("/users/{ada}/sessions"), &none).await;
+    audited.act(&key("DELETE /users/{id}"), &format!("/users/{bob}"), &none).await;
+    audited.act(&key("PATCH /clients/{id}"), "/clients/till", &json!({"scopes": ["x"]})).await;
+    audited.act(&key("DELETE /clients/{id}"), "/clients/till", &none).await;
+    audited.act(&key("PATCH /policy"), "/policy", &json!({"idle_seconds": 1000})).await;
+    let second = kid_of(&audited.act(&key("POST /keys/rotate"), "/keys/rotate", &none).await);
+    let forced = json!({"force": true});
+    audited.act(&key("POST /keys/{kid}/promote"), &format!("/keys/{second}/promote"), &forced).await;
+    for (step, kid) in [("rollback", &first), ("retain", &second), ("compromise", &second)] {
+        audited.act(&key(&format!("POST /keys/{{kid}}/{step}")), &format!("/keys/{kid}/{step}"), &none).await;
     }
-    for entry in &own {
-        assert_eq!((&entry["outcome"], &entry["actor"]["kind"]), (&json!("ok"), &json!("user")), "{entry}");
-        assert!(
-            entry["source"] == "127.0.0.1" && entry["at"].is_number() && entry["id"].is_string(),
-            "{entry}"
-        );
-    }
+    let import =
+        audited.admin.call("POST", "/users/import").body("application/x-ndjson", r#"{"username":"kim"}"#);
+    audited.go(&key("POST /users/import"), import).await;
+    let export = audited.admin.call("GET", "/export");
+    audited.go(&key("GET /export"), export).await;
+    audited.act(&key("DELETE /sessions"), "/sessions", &none).await;
+    assert_eq!(audited.gone, writes(), "every route that changes something was gone through");
+
+    let audit = tenant.admin().await.audit().await;
+    let ended = audit.iter().filter(|entry| entry["action"] == "tenant.sign_out").collect::<Vec<_>>();
+    assert_eq!((ended.len(), &ended[0]["actor"]["id"]), (1, &audited.me), "{audit:?}");
+    assert!(audit.iter().all(|entry| entry["outcome"] == "ok"), "{audit:?}");
     let text = Value::from(audit).to_string();
     for secret in secrets {
         assert!(!text.contains(&secret) && !text.contains(&secret[4..]), "a secret is in the log");
+    }
+}
+
+#[tokio::test]
+async fn every_change_that_an_admin_may_not_make_has_an_entry_too() {
+    let tenant = Tenant::create(shared()).await;
+    let admin = tenant.admin().await;
+    let me = admin.user(ADMIN).await["user_id"].clone();
+    let password = leasehold_tests::tenant::ADMIN_PASSWORD;
+    let (keys, users) = (
+        tenant.admin_as(ADMIN, password, Some("admin:keys")).await,
+        tenant.admin_as(ADMIN, password, Some("admin:users")).await,
+    );
+    for key in writes() {
+        let (method, path) = key.split_once(' ').expect("a method");
+        let path = path.trim_start_matches("/t/{tenant}/admin");
+        let path = path.replace("{kid}", &"A".repeat(43)).replace("{id}", "x").replace("{sid}", "x");
+        let narrow = if route(key).scope == "admin:keys" { &users } else { &keys };
+        let call = narrow.call(method, &path).header("if-match", "*").json(&json!({}));
+        narrow.send(call).await.expect_problem(403, "insufficient_scope");
+        let newest = admin.get("/audit?limit=1").await.expect(200).json()["items"][0].clone();
+        let expected = json!([route(key).action, me, "refused", "insufficient_scope"]);
+        let found = json!([newest["action"], newest["actor"]["id"], newest["outcome"], newest["reason"]]);
+        assert_eq!(found, expected, "{key}");
     }
 }
 

@@ -118,6 +118,26 @@ async fn each_line_is_answered_for_itself_and_a_chunk_can_be_sent_again() {
 }
 
 #[tokio::test]
+async fn a_hash_that_is_refused_is_so_with_a_reason_and_without_the_hash() {
+    let tenant = Tenant::create(shared()).await;
+    let admin = tenant.admin().await;
+    let (salt, tag) = ("c29tZXNhbHQ", "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4");
+    for (hash, reason) in [
+        (format!("$5$rounds=5000${salt}${tag}"), "unknown_scheme"),
+        ("5f4dcc3b5aa765d61d8327deb882cf99".to_owned(), "unknown_scheme"),
+        (format!("$argon2id$v=19$m=4194304,t=1,p=1${salt}${tag}"), "out_of_bounds"),
+        (format!("$2b$31${}", "a".repeat(53)), "out_of_bounds"),
+        (format!("$argon2id$v=19$m=256,t=2${salt}${tag}"), "malformed"),
+        ("$2b$12$short".to_owned(), "malformed"),
+    ] {
+        let lines = [json!({"username": "one", "password_hash": hash})];
+        let reply = import(&admin, &lines).await.expect(200);
+        let expected = json!({"line": 1, "outcome": "refused", "code": "password_hash", "member": "password_hash", "reason": reason});
+        assert_eq!(reply.json()["results"][0], expected, "{hash}");
+    }
+}
+
+#[tokio::test]
 async fn chunks_that_overlap_make_no_doubles() {
     let tenant = Tenant::create(shared()).await;
     let admin = tenant.admin().await;

@@ -65,6 +65,8 @@ async fn users_are_brought_along_with_their_hashes() {
     {
         assert_eq!(outcome(line), Some(json!(expected)), "line {line}: {report:?}");
     }
+    let reason = |line: u64| report.iter().find(|row| row["line"] == line).map(|row| row["reason"].clone());
+    assert_eq!((reason(4), reason(5)), (Some(json!("unknown_scheme")), Some(json!("out_of_bounds"))));
     assert!(
         !fs::exists(cli.home().join("users.ndjson.report.ndjson.checkpoint")).expect("a look"),
         "it is done"
