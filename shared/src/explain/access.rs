@@ -220,7 +220,9 @@ fn in_time(claims: &AccessClaims, now: u64, checks: &mut Checks) {
 }
 
 fn alive(claims: &AccessClaims, facts: &Facts<'_>, checks: &mut Checks) {
-    let issued = Timestamp::from_seconds(claims.iat);
+    // A second of a token is coarse: what was ended in it before the session began has not ended this token.
+    let begun = facts.family.map(|family| family.created_at);
+    let issued = Timestamp::from_seconds(claims.iat).max(begun.unwrap_or(Timestamp::from_millis(0)));
     if facts.tenant.is_active() {
         checks.ok("tenant", "It is served.");
     } else {
