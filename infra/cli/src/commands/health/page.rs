@@ -11,9 +11,9 @@ use crate::output::time::utc;
 /// How many versions have a line in the chart; a chart with more can't be read.
 const LINES: usize = 5;
 /// Size of the chart, and the room left of and below it for its scales.
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 850.0;
 const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 52.0;
+const LEFT: f64 = 64.0;
 const BELOW: f64 = 24.0;
 
 const STYLE: &str = "\
@@ -33,7 +33,7 @@ svg { width: 100%; height: auto; } svg text { fill: var(--dim); font: 12px syste
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .45rem .6rem; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; } td { overflow-wrap: anywhere; }
 th { color: var(--dim); font-weight: 600; } .number { text-align: right; white-space: nowrap; }
-.bar { height: .55rem; min-width: 6rem; border-radius: .2rem; background: var(--rule); } .bar i { display: block; height: 100%; border-radius: .2rem; background: var(--bad); }
+.bar { height: .55rem; margin-top: .45rem; min-width: 6rem; border-radius: .2rem; background: var(--rule); } .bar i { display: block; height: 100%; border-radius: .2rem; background: var(--bad); }
 .worse { color: var(--bad); font-weight: 600; } .better { color: var(--good); }
 ";
 
