@@ -163,7 +163,7 @@ pub struct About {
 /// What a refresh with the token would give now, made by the token's own client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Refresh {
-    /// `rotate`, `replay`, `late_replay`, `reuse`, `dead` or `unknown`.
+    /// `rotate`, `replay`, `late_replay`, `reuse`, `dead`, `blocked` or `unknown`.
     pub verdict: &'static str,
     /// In words.
     pub effect: &'static str,

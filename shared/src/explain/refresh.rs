@@ -3,11 +3,13 @@
 use super::{About, Checks, Explanation, Facts, Kind, Outcome, Refresh, SESSION_ENDS, span};
 use crate::client::ClientStatus;
 use crate::clock::{CLOCKS_APART_SECONDS, Timestamp};
+use crate::health::versions::is_blocked;
 use crate::refresh::family::Presentation;
 use crate::refresh::{Family, FamilyStatus, RefreshToken, Replay, Standing, Stranger, Verdict, present};
 
 const AFTER_SESSION: &[&str] = &["lineage", "secret"];
 const STATE: &[&str] = &[
+    "client_version",
     "user",
     "tenant",
     "client",
@@ -48,8 +50,20 @@ pub(super) fn explain(token: &RefreshToken, facts: Facts<'_>) -> Explanation {
         generation: Some(token.generation),
     };
     let mut explanation = Explanation::of(Kind::RefreshToken, Some(about), checks);
-    explanation.refresh = Some(told(verdict));
+    // A blocked version is turned away before its token is looked at.
+    explanation.refresh = Some(if is_outdated(family, &facts) { OUTDATED } else { told(verdict) });
     explanation
+}
+
+/// What a refresh from a blocked version gives.
+const OUTDATED: Refresh = Refresh {
+    verdict: "blocked",
+    effect: "A refresh would be refused until the app is updated; nothing would change.",
+};
+
+/// Whether the version that the client said last is blocked. It may say another one now.
+fn is_outdated(family: &Family, facts: &Facts<'_>) -> bool {
+    is_blocked(&facts.tenant.policy, family.client_version.as_deref())
 }
 
 /// What the token's own client would be given. A client that is gone is refused before a token is looked at.
@@ -142,6 +156,15 @@ fn proved<'a>(
 /// Whether the session gives tokens at all.
 fn alive(family: &Family, facts: &Facts<'_>, checks: &mut Checks) {
     let (now, used) = (facts.now, family.last_used_at);
+    if is_outdated(family, facts) {
+        let detail = "The tenant's policy blocks the version that the client said last.";
+        checks.failed("client_version", "blocked_version", detail).traced(&["policy.update"], None, used);
+    } else {
+        checks.ok(
+            "client_version",
+            "The tenant's policy does not block the version that the client said last.",
+        );
+    }
     checks.user(facts.user, family.user, "user", used);
     if facts.tenant.is_active() {
         checks.ok("tenant", "It is served.");

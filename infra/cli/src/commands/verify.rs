@@ -2,7 +2,7 @@
 //!
 //! It decides by published keys, and says why it does not take a token: never more of it than the reason.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use leasehold::clock::{self, Timestamp};
@@ -46,19 +46,16 @@ pub struct Arguments {
 pub async fn run(context: &mut Context, arguments: Arguments) -> Result<(), Failure> {
     let format = context.format();
     let Arguments { token, audience, jwks, at, no_revocations } = arguments;
-    let decided = match jwks {
-        Some(path) => {
-            let issuer = context.named_issuer()?;
-            let keys = read(&path)?;
-            let token = token.map_or_else(ask::token, Ok)?;
-            let now = at.map_or_else(clock::now, Timestamp::from_seconds);
-            examine(&token, issuer.as_ref().map(Issuer::as_str), audience.as_deref(), &keys, now)
-        }
-        None => {
-            let issuer = issuer(context)?;
-            let token = token.map_or_else(ask::token, Ok)?;
-            fetch(&issuer, audience.as_deref(), &token, no_revocations).await?
-        }
+    let decided = if let Some(path) = jwks {
+        let issuer = context.named_issuer()?;
+        let keys = read(&path)?;
+        let token = token.map_or_else(ask::token, Ok)?;
+        let now = at.map_or_else(clock::now, Timestamp::from_seconds);
+        examine(&token, issuer.as_ref().map(Issuer::as_str), audience.as_deref(), &keys, now)
+    } else {
+        let issuer = issuer(context)?;
+        let token = token.map_or_else(ask::token, Ok)?;
+        fetch(&issuer, audience.as_deref(), &token, no_revocations).await?
     };
     match decided {
         Ok(claims) => {
@@ -82,7 +79,7 @@ fn issuer(context: &mut Context) -> Result<Issuer, Failure> {
     current.ok_or_else(|| Failure::Usage("whose token? --issuer URL, or --jwks FILE".to_owned()))
 }
 
-fn read(path: &PathBuf) -> Result<KeySet, Failure> {
+fn read(path: &Path) -> Result<KeySet, Failure> {
     let shown = path.display();
     let document = files::read(path)?.ok_or_else(|| Failure::NotFound(format!("{shown} is not there")))?;
     KeySet::read(&document).map_err(|error| Failure::Usage(format!("{shown}: {error}")))

@@ -55,7 +55,8 @@ struct Totals {
 
 #[derive(Debug, Deserialize)]
 struct Version {
-    version: String,
+    #[serde(rename = "version")]
+    name: String,
     #[serde(flatten)]
     totals: Totals,
     reasons: Vec<Reason>,
@@ -125,7 +126,7 @@ impl Report {
             let why =
                 version.reasons.iter().take(2).map(|why| format!("{} {}", plain(&why.reason), why.count));
             table.row([
-                plain(&version.version),
+                plain(&version.name),
                 totals.validations.to_string(),
                 totals.failures.to_string(),
                 percent(totals.rate),

@@ -28,7 +28,7 @@ p { margin: .25rem 0; } .dim { color: var(--dim); }
 .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.25rem 0; }
 .tile { flex: 1 1 10rem; background: var(--card); border-radius: .5rem; padding: .75rem 1rem; } .tile b { display: block; font-size: 1.6rem; line-height: 1.2; }
 svg { width: 100%; height: auto; } svg text { fill: var(--dim); font: 12px system-ui, sans-serif; } .grid { stroke: var(--rule); }
-.line { fill: none; stroke-width: 2; } .key { display: inline-block; width: .8em; height: .8em; border-radius: .2em; margin-right: .4em; }
+.key { display: inline-block; width: .8em; height: .8em; border-radius: .2em; margin-right: .4em; }
 .legend span { margin-right: 1.25rem; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .45rem .6rem; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; } td { overflow-wrap: anywhere; }
@@ -98,7 +98,7 @@ fn chart(page: &mut String, report: &Report) {
     let place = Scale { count, top };
     *page += "<p class=\"legend\">";
     for (index, (version, _)) in shown.iter().enumerate() {
-        let name = escape(&version.version);
+        let name = escape(&version.name);
         let _ = write!(page, "<span><i class=\"key\" style=\"background:var(--c{index})\"></i>{name}</span>");
     }
     let _ = writeln!(
@@ -149,7 +149,7 @@ fn scale_of_time(page: &mut String, report: &Report, place: &Scale) {
 
 /// The line of a version: broken where it had no traffic, with a dot that tells its numbers at each point.
 fn line(page: &mut String, place: &Scale, index: usize, version: &Version, points: &[Point], by_day: bool) {
-    let name = escape(&version.version);
+    let name = escape(&version.name);
     let (mut path, mut dots, mut pen) = (String::new(), String::new(), 'M');
     for (column, point) in points.iter().enumerate() {
         let Some(rate) = point.rate() else {
@@ -168,8 +168,11 @@ fn line(page: &mut String, place: &Scale, index: usize, version: &Version, point
             percent(rate)
         );
     }
-    let _ =
-        writeln!(page, "<path class=\"line\" d=\"{path}\" stroke=\"var(--c{index})\"/>\n{}", dots.trim_end());
+    let _ = writeln!(
+        page,
+        "<path fill=\"none\" stroke-width=\"2\" d=\"{path}\" stroke=\"var(--c{index})\"/>\n{}",
+        dots.trim_end()
+    );
 }
 
 /// Where things stand in the chart.
@@ -210,7 +213,7 @@ fn table(page: &mut String, report: &Report) {
             page,
             "<tr><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
              <td><div class=\"bar\"><i style=\"width:{width:.1}%\"></i></div></td><td>{}</td><td>{}</td></tr>",
-            escape(&version.version),
+            escape(&version.name),
             grouped(totals.validations),
             grouped(totals.failures),
             percent(totals.rate),
