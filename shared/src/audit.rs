@@ -100,6 +100,9 @@ pub enum Action {
     /// A session left to make room for a newer one.
     #[serde(rename = "session.evict")]
     SessionEvict,
+    /// An admin had a token explained.
+    #[serde(rename = "token.explain")]
+    TokenExplain,
     /// A switch to another key was planned, or made.
     #[serde(rename = "key.rotate")]
     KeyRotate,

@@ -23,6 +23,7 @@ pub mod throttle;
 pub mod revocation;
 pub mod audit;
 pub mod revoked;
+pub mod explain;
 pub mod feed;
 pub mod view;
 pub mod tenants;

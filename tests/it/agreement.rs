@@ -38,6 +38,8 @@ const WANTED: &[(&str, &str)] = &[
     ("GET", "/t/{tenant}/.well-known/revocations"),
     ("POST", "/t/{tenant}/introspect"),
     ("GET", "/t/{tenant}/userinfo"),
+    ("GET", "/t/{tenant}/admin/health"),
+    ("POST", "/t/{tenant}/admin/explain"),
 ];
 
 #[test]

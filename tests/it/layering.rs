@@ -28,6 +28,7 @@ const RINGS: &[(&str, &[&str])] = &[
             "rest",
             "revocation",
             "audit",
+            "explain",
             "revoked",
             "feed",
             "view",

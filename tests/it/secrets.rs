@@ -54,6 +54,10 @@ async fn live_a_little(tenant: &Tenant) -> Vec<(String, Vec<u8>)> {
     let live = tenant.rotate(&live.refresh).await;
     sessions.extend([revoked, backend, last, live]);
     let shown = administer(tenant).await;
+    let admin = tenant.admin().await;
+    for token in sessions.iter().flat_map(|session: &Session| [&session.access, &session.refresh]) {
+        admin.post("/explain", &json!({"token": token})).await.expect(200);
+    }
 
     let mut secrets = vec![
         ("the password".to_owned(), PASSWORD.as_bytes().to_vec()),

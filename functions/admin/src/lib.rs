@@ -13,6 +13,7 @@ mod audit;
 mod caller;
 mod clients;
 mod etag;
+mod explain;
 mod health;
 mod import;
 mod input;

@@ -5,7 +5,7 @@ use leasehold::http::Reply;
 
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::{audit, clients, health, import, keys, policy, sessions, users};
+use crate::{audit, clients, explain, health, import, keys, policy, sessions, users};
 
 /// A route.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,7 @@ pub const TABLE: &[Route] = &[
     changes("DELETE /t/{tenant}/admin/clients/{id}", CLIENTS, Action::ClientDelete),
     changes("POST /t/{tenant}/admin/clients/{id}/secret", CLIENTS, Action::ClientSecret),
     changes("DELETE /t/{tenant}/admin/sessions", SESSIONS, Action::TenantSignOut),
+    changes("POST /t/{tenant}/admin/explain", SESSIONS, Action::TokenExplain),
     reads("GET /t/{tenant}/admin/policy", POLICY),
     changes("PATCH /t/{tenant}/admin/policy", POLICY, Action::PolicyUpdate),
     reads("GET /t/{tenant}/admin/audit", AUDIT),
@@ -122,6 +123,7 @@ pub async fn answer(caller: &Caller<'_>, route: &Route) -> Result<Reply, Problem
         ("DELETE", "/clients/{id}") => clients::delete(caller).await,
         ("POST", "/clients/{id}/secret") => clients::renew_secret(caller).await,
         ("DELETE", "/sessions") => sessions::end_everyones(caller).await,
+        ("POST", "/explain") => Box::pin(explain::explain(caller)).await,
         ("GET", "/policy") => Ok(policy::show(caller)),
         ("PATCH", "/policy") => policy::update(caller).await,
         ("GET", "/audit") => audit::list(caller).await,

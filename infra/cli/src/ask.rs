@@ -1,10 +1,13 @@
 //! Asking the person at the terminal: for secrets, and whether they mean it.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use clap::Args;
 
 use crate::failure::Failure;
+
+/// How much of standard input is looked at for a token, in bytes: far more than any token has.
+const LONGEST_INPUT: u64 = 65_536;
 
 /// Whether what can't be undone is asked about.
 #[derive(Args, Clone, Copy, Debug)]
@@ -48,6 +51,22 @@ pub fn secret(prompt: &str, from_stdin: bool) -> Result<String, Failure> {
         return Err(Failure::Usage(format!("the {} is empty", prompt.to_lowercase())));
     }
     Ok(secret)
+}
+
+/// A token: typed without echo, or all of standard input.
+pub fn token() -> Result<String, Failure> {
+    let token = if io::stdin().is_terminal() {
+        rpassword::prompt_password("Token: ").map_err(|error| unread(&error))?
+    } else {
+        let mut text = String::new();
+        io::stdin().lock().take(LONGEST_INPUT).read_to_string(&mut text).map_err(|error| unread(&error))?;
+        text
+    };
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(Failure::Usage("no token: it is read from standard input".to_owned()));
+    }
+    Ok(token.to_owned())
 }
 
 /// A new password, typed twice.

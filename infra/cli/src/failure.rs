@@ -32,10 +32,13 @@ pub enum Failure {
     /// Done in part; the report says which.
     #[error("{0}")]
     Partly(String),
+    /// A token that was to be verified is not good.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// The exit codes, for `--help` and the reference.
-pub const EXIT_CODES: [(u8, &str); 9] = [
+pub const EXIT_CODES: [(u8, &str); 10] = [
     (0, "done"),
     (1, "failed for a reason without a code of its own"),
     (2, "the command line or the request is not possible as it stands"),
@@ -45,6 +48,7 @@ pub const EXIT_CODES: [(u8, &str); 9] = [
     (6, "conflict with what is there: it exists, it is too early, somebody else was faster"),
     (7, "no answer, or temporarily unavailable: try again"),
     (8, "done in part: lines of an import were refused"),
+    (9, "the token that was to be verified is refused"),
 ];
 
 impl Failure {
@@ -59,6 +63,7 @@ impl Failure {
             Self::Conflict(_) => 6,
             Self::Unavailable(_) => 7,
             Self::Partly(_) => 8,
+            Self::Refused(_) => 9,
         }
     }
 
@@ -204,6 +209,7 @@ mod tests {
             Failure::Conflict,
             Failure::Unavailable,
             Failure::Partly,
+            Failure::Refused,
         ];
         let codes: Vec<u8> = kinds.into_iter().map(|kind| kind(String::new()).exit_code()).collect();
         assert_eq!(EXIT_CODES.iter().skip(1).map(|(code, _)| *code).collect::<Vec<_>>(), codes);

@@ -252,7 +252,7 @@ pub fn present(family: Option<&Family>, presentation: Presentation<'_>) -> Verdi
         Standing::Previous => family
             .replay_window(presentation.token.generation, &presentation.tenant.policy, presentation.now)
             .map_or(Verdict::Reuse, Verdict::Replay),
-        Standing::Earlier => Verdict::Reuse,
+        Standing::Earlier(_) => Verdict::Reuse,
     }
 }
 
@@ -267,11 +267,26 @@ pub fn present_again(family: Option<&Family>, presentation: Presentation<'_>) ->
     }
 }
 
-/// Where in the family a token stands that was proved to be of it.
-enum Standing {
+/// Where in a family a token stands that was proved to be of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the newest.
     Current,
+    /// It is the one before.
     Previous,
-    Earlier,
+    /// It was followed by so many generations, two or more.
+    Earlier(u32),
+}
+
+/// What of a token is not the family's. For a person who asks; whoever presents one is told of none of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stranger {
+    /// Its generation has not been yet.
+    Generation,
+    /// Its proof does not lead to the family's.
+    Proof,
+    /// Its secret is not that of its generation.
+    Secret,
 }
 
 /// `None` when the token is not proved to be of this family, user and client.
@@ -280,17 +295,7 @@ fn standing(family: &Family, presentation: &Presentation<'_>) -> Option<Standing
     if family.id != token.family || family.user != token.user || family.client != presentation.client.id {
         return None;
     }
-    let gap = family.generation.checked_sub(token.generation)?;
-    if !proof::chains(&token.proof, gap, &family.proof_hash) {
-        return None;
-    }
-    let hash = sha256(token.secret.expose());
-    let is = |kept: &Bytes<32>| same_bytes(kept.as_ref(), &hash);
-    match gap {
-        0 => is(&family.current_hash).then_some(Standing::Current),
-        1 => family.previous_hash.as_ref().is_some_and(is).then_some(Standing::Previous),
-        _ => Some(Standing::Earlier),
-    }
+    family.standing(token).ok()
 }
 
 fn dead(family: &Family, presentation: &Presentation<'_>) -> Option<Dead> {
@@ -332,6 +337,25 @@ pub struct Replayed {
 }
 
 impl Family {
+    /// Where a token that names this family stands in it.
+    ///
+    /// # Errors
+    /// What of it is not the family's.
+    pub fn standing(&self, token: &RefreshToken) -> Result<Standing, Stranger> {
+        let gap = self.generation.checked_sub(token.generation).ok_or(Stranger::Generation)?;
+        if !proof::chains(&token.proof, gap, &self.proof_hash) {
+            return Err(Stranger::Proof);
+        }
+        let hash = sha256(token.secret.expose());
+        let is = |kept: &Bytes<32>| same_bytes(kept.as_ref(), &hash);
+        match gap {
+            0 if is(&self.current_hash) => Ok(Standing::Current),
+            1 if self.previous_hash.as_ref().is_some_and(is) => Ok(Standing::Previous),
+            0 | 1 => Err(Stranger::Secret),
+            _ => Ok(Standing::Earlier(gap)),
+        }
+    }
+
     /// Opens a family: generation 0 and its token.
     pub fn open(grant: Grant, policy: &Policy, opening: Opening, now: Timestamp) -> Rotated {
         let Opening { id, proof, fresh } = opening;
@@ -481,7 +505,7 @@ impl Family {
     }
 
     /// Whether the family was opened by a client that was removed before this one was registered under the same id.
-    fn is_of_a_former(&self, client: &Client) -> bool {
+    pub(crate) fn is_of_a_former(&self, client: &Client) -> bool {
         self.created_at.plus_seconds(CLOCKS_APART_SECONDS) < client.created_at
     }
 

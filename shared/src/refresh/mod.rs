@@ -17,5 +17,5 @@ pub mod proof;
 pub mod seal;
 pub mod token;
 
-pub use family::{Dead, Family, FamilyStatus, Replay, Verdict, present, present_again};
+pub use family::{Dead, Family, FamilyStatus, Replay, Standing, Stranger, Verdict, present, present_again};
 pub use token::RefreshToken;

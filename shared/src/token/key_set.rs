@@ -107,6 +107,16 @@ impl KeySet {
         )
     }
 
+    /// Every key of a ring, those included that are no longer published: to tell a person what a token was signed with.
+    /// Nothing that guards anything may verify by it.
+    pub fn whole(ring: &KeyRing) -> Self {
+        Self(
+            ring.iter()
+                .map(|key| Arc::new(VerifyingKey::new(key.kid.clone(), key.algorithm, key.public.clone())))
+                .collect(),
+        )
+    }
+
     /// Reads a published set (RFC 7517 §5). Keys of kinds that are not ours are passed over, and so is one that is
     /// marked for another use or holds a private part.
     ///

@@ -283,13 +283,18 @@ impl Verifier<'_> {
     }
 }
 
+/// Whether a header, decoded, is that of an access token of ours, as far as its members go.
+pub(crate) fn is_access_token_header(json: &[u8]) -> bool {
+    Header::read(json).is_ok()
+}
+
 /// Whether a `typ` is that of an access token; one without "/" stands for `application/…` (RFC 7515 §4.1.9).
 fn is_access_token_type(typ: &str) -> bool {
     let typ = typ.strip_prefix("application/").unwrap_or(typ);
     typ == ACCESS_TOKEN_TYPE
 }
 
-fn parts(token: &str) -> Result<[&str; 3], Refusal> {
+pub(crate) fn parts(token: &str) -> Result<[&str; 3], Refusal> {
     if token.len() > MAX_TOKEN {
         return Err(Refusal::Malformed);
     }
@@ -301,7 +306,7 @@ fn parts(token: &str) -> Result<[&str; 3], Refusal> {
 }
 
 /// Strict: only the alphabet, no padding, no stray bits in the last character.
-fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
 }
 

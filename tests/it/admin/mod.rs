@@ -3,6 +3,7 @@
 mod audit;
 mod clients;
 mod crash;
+mod explain;
 mod import;
 mod keys;
 mod life;

@@ -7,3 +7,4 @@ mod moving;
 mod operator;
 mod relay;
 mod session;
+mod tokens;

@@ -73,6 +73,7 @@ impl World {
             ("PATCH", "/users/{id}") => json(call, json!({"claims": {"a": 1}})),
             ("PATCH", "/clients/{id}") => json(call, json!({"scopes": ["read"]})),
             ("PATCH", "/policy") => json(call, json!({"idle_seconds": 1000})),
+            ("POST", "/explain") => json(call, json!({"token": self.mine.access})),
             ("POST", _) => json(call, json!({})),
             _ => call,
         };
@@ -101,6 +102,12 @@ impl World {
         if path.contains("{sid}") {
             let theirs = path.replace("{id}", &own.user).replace("{sid}", &foreign.sid);
             attempt("their session's id", here(&theirs), &[404]);
+        }
+        if path == "/explain" {
+            // Answered as any token is that nobody issued; that it is told exactly that is checked by its own tests.
+            let about = |token: &str| json(here(path), json!({"token": token}));
+            attempt("their access token", about(&self.theirs.access), &[200]);
+            attempt("their refresh token", about(&self.theirs.refresh), &[200]);
         }
         if method == "PATCH" {
             attempt("their tag", tagged(body(here(&target)), tag.1), &[412]);

@@ -3,12 +3,15 @@
 mod admin;
 mod audit;
 mod clients;
+mod explain;
+mod health;
 mod keys;
 mod login;
 mod policy;
 mod sessions;
 mod tenant;
 mod users;
+mod verify;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -68,6 +71,9 @@ enum Command {
     /// What admins and operators did
     #[command(subcommand)]
     Audit(audit::Command),
+    Health(health::Arguments),
+    Explain(explain::Arguments),
+    Verify(verify::Arguments),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -106,6 +112,9 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sessions(command) => sessions::run(&mut context, command).await,
         Command::Policy(command) => policy::run(&mut context, command).await,
         Command::Audit(command) => audit::run(&mut context, command).await,
+        Command::Health(arguments) => health::run(&mut context, arguments).await,
+        Command::Explain(arguments) => explain::run(&mut context, arguments).await,
+        Command::Verify(arguments) => verify::run(&mut context, arguments).await,
         Command::Completions { .. } | Command::Reference => Ok(()),
     }
 }
@@ -153,6 +162,11 @@ mod tests {
             &["leasehold", "policy", "set", "idle_seconds"],
             &["leasehold", "audit", "tail", "--since", "yesterday"],
             &["leasehold", "doctor", "--rate", "-1"],
+            &["leasehold", "health", "--hours", "3", "--days", "3"],
+            &["leasehold", "health", "--hours", "73"],
+            &["leasehold", "explain", "a-token-that-the-shell-would-keep"],
+            &["leasehold", "verify", "--at", "7"],
+            &["leasehold", "verify", "--jwks", "x", "--no-revocations"],
         ] {
             assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
         }
