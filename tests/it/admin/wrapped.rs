@@ -160,7 +160,7 @@ async fn a_tenant_is_held_to_its_signatures_and_the_others_go_on() {
     let (busy, quiet) = (Tenant::create(&stack).await, Tenant::create(&stack).await);
     let wrapped = Tenant::create_with(&stack, "ES256", json!({"custody": "wrapped"})).await;
     let mut session = busy.login().await;
-    let mut refused = 0;
+    let (mut refused, mut others_went_on) = (0, false);
     for _ in 0..400 {
         let reply = busy.refresh(&session.refresh).await;
         match reply.status {
@@ -171,8 +171,10 @@ async fn a_tenant_is_held_to_its_signatures_and_the_others_go_on() {
             }
             other => panic!("{other}: {reply}"),
         }
-        if refused == 3 {
+        // Once: the other has its own bound too.
+        if refused == 3 && !others_went_on {
             quiet.login().await;
+            others_went_on = true;
         }
     }
     assert!(refused > 3, "400 refreshes were not held to 20 a second");
