@@ -238,7 +238,12 @@ def administer(contract, tenant):
     check("reset", 200, "POST", one + "/reset", values=bob, json={}, headers=h)
     check("removed", 204, "DELETE", one, values=bob, headers=h)
     signed_in = {"client_id": tenant["client_id"], "username": tenant["username"], "password": CHANGED_PASSWORD}
-    sid = need("a user", 200, "POST", "/t/{tenant}/login", json=signed_in)["sid"]
+    tokens = need("a user", 200, "POST", "/t/{tenant}/login", json=signed_in)
+    sid = tokens["sid"]
+    for name in ["access_token", "refresh_token"]:
+        check(f"its {name}", 200, "POST", t + "/explain", json={"token": tokens[name]}, headers=h)
+    check("no token of ours", 200, "POST", t + "/explain", json={"token": "x"}, headers=h)
+    check("no token", 400, "POST", t + "/explain", json={}, headers=h)
     found = need("found", 200, "GET", t + "/users", "?username=" + tenant["username"], headers=h)["items"]
     user = {"id": found[0]["user_id"]}
     check("sessions", 200, "GET", one + "/sessions", values=user, headers=h)

@@ -69,7 +69,8 @@ async fn every_change_has_an_entry_with_actor_and_outcome_and_no_secret() {
     let admin = tenant.admin().await;
     let me = admin.user(ADMIN).await["user_id"].clone();
     let ada = admin.user(USER).await["user_id"].as_str().expect("an id").to_owned();
-    let sid = tenant.login().await.sid;
+    let session = tenant.login().await;
+    let sid = session.sid;
     let first = admin.get("/keys").await.json()["signing"].as_str().expect("a kid").to_owned();
     let mut audited = Audited { admin, me, gone: BTreeSet::new() };
     let mut secrets = vec![tenant.secret.clone()];
@@ -80,6 +81,10 @@ async fn every_change_has_an_entry_with_actor_and_outcome_and_no_secret() {
         let (method, path) = rest.split_once(' ').expect("a method");
         format!("{method} /t/{{tenant}}/admin{path}")
     };
+    for token in [session.access, session.refresh] {
+        audited.act(&key("POST /explain"), "/explain", &json!({"token": token})).await;
+        secrets.push(token);
+    }
     let made = audited.act(&key("POST /users"), "/users", &json!({"username": "bob"})).await;
     secrets.push(made.string("code"));
     let bob = made.json()["user"]["user_id"].as_str().expect("an id").to_owned();
