@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let bench = bench();
-    let verifier = Verifier { tenant: &bench.tenant, issuer: ISSUER, ring: &bench.ring, audience: AUDIENCE };
+    let verifier = Verifier { tenant: &bench.tenant, issuer: ISSUER, keys: &bench.keys, audience: AUDIENCE };
     let Some(input) = text.strip_prefix('+') else {
         let _ = UnverifiedSubject::read(text);
         // The corpus holds no token that the key has signed: whatever passes is forged.

@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use leasehold::clock::Timestamp;
 use leasehold::id::TenantId;
 use leasehold::keys::{Algorithm, KeyRing, PublicKey};
+use leasehold::token::KeySet;
 use serde_json::json;
 
 /// The time by which everything is decided.
@@ -21,7 +22,7 @@ pub struct Bench {
     /// The tenant.
     pub tenant: TenantId,
     /// Its keys.
-    pub ring: KeyRing,
+    pub keys: KeySet,
     /// The private half.
     pub pair: Ed25519KeyPair,
     /// How the key is called.
@@ -41,7 +42,7 @@ pub fn bench() -> &'static Bench {
             "kid": kid, "algorithm": "EdDSA", "custody": "kms", "public": public, "arn": "arn",
             "published_at": NOW.millis() - 1000, "active_from": NOW.millis() - 1000,
         }]);
-        let ring = serde_json::from_value(ring).expect("a ring as it is stored");
-        Bench { tenant: "acme".parse().expect("a tenant's name"), ring, pair, kid }
+        let ring: KeyRing = serde_json::from_value(ring).expect("a ring as it is stored");
+        Bench { tenant: "acme".parse().expect("a tenant's name"), keys: KeySet::of(&ring, NOW), pair, kid }
     })
 }
