@@ -11,6 +11,7 @@
 use crate::audit::{Action, Actor, AuditEvent};
 use crate::clock::Timestamp;
 use crate::id::{Kid, TenantId};
+use crate::keys::life::MAX_KEYS_IN_NEED;
 use crate::keys::{Custody, Due, Key, KeyKind, KeyRing, KeyState, Margins, Refused, Switch};
 use crate::kms::{Kms, KmsError};
 use crate::revocation::Revocation;
@@ -39,6 +40,9 @@ pub enum StepError {
     /// The tenant was changed while it was looked at; the caller said which version it knows.
     #[error("the tenant has changed")]
     Changed,
+    /// The operator does not let the tenant have keys of this custody.
+    #[error("the custody is not allowed")]
+    Custody,
     /// The same request was answered by somebody else meanwhile.
     #[error("the request was answered meanwhile")]
     Answered,
@@ -139,6 +143,9 @@ impl Step<'_> {
         for _ in 0..ATTEMPTS {
             let (store, before) = self.load().await?;
             let kind = wanted(&before);
+            if !before.allowed_custody.contains(&kind.custody) {
+                return Err(StepError::Custody);
+            }
             if before.ring.needs_key(kind, self.now)?
                 && made.as_ref().is_none_or(|made| made.key.kind() != kind)
             {
@@ -164,7 +171,7 @@ impl Step<'_> {
             }
             let taken = Taken { tenant: after, kid, previous };
             let answer = self.answer.and_then(|answering| answering(&taken));
-            match writes.answer(answer.as_ref()).commit().await? {
+            match writes.answer(answer.as_ref(), self.now).commit().await? {
                 Commit::Done => return Ok(taken),
                 Commit::Lost(Part::Answer) => return Err(StepError::Answered),
                 Commit::Lost(_) => {}
@@ -201,7 +208,11 @@ impl Step<'_> {
                 Custody::Wrapped => {}
             }
         }
-        self.change(kid, step, &self.event(Action::KeyRollBack, kid)).await
+        let taken = self.change(kid, step, &self.event(Action::KeyRollBack, kid)).await;
+        if taken.is_err() && is_certain(&taken) {
+            self.disable_again(kid).await;
+        }
+        taken
     }
 
     /// Keeps a key from being destroyed, or no longer.
@@ -225,10 +236,8 @@ impl Step<'_> {
             self.put_away(&made, taken.as_ref().ok().map(|(taken, _)| &taken.tenant.ring)).await;
         }
         let (taken, replacement) = taken?;
-        let Some(key) = taken.tenant.ring.find(kid).filter(|key| key.disabled_at.is_none()) else {
-            return Ok((taken, replacement));
-        };
-        // The ring says what is so from now on; if this fails, the step is due and the schedule takes it.
+        let Some(key) = taken.tenant.ring.find(kid) else { return Ok((taken, replacement)) };
+        // Even if it was disabled before: a roll-back that was refused may have enabled it. The ring says what is so from now on; if this fails, the step is due and the schedule takes it.
         match self.disable(key).await {
             Ok(Some(tenant)) => Ok((Taken { tenant, ..taken }, replacement)),
             Ok(None) => Ok((taken, replacement)),
@@ -251,7 +260,9 @@ impl Step<'_> {
             if before.ring.find(kid).is_some_and(|key| key.compromised_at.is_some()) {
                 return Ok((Taken { tenant: before, kid: kid.clone(), previous }, None));
             }
-            if before.ring.needs_replacement(kid, self.now) == Some(None) && made.is_none() && !tried {
+            let wanted = before.ring.needs_replacement(kid, self.now) == Some(None)
+                && before.ring.iter().count() < MAX_KEYS_IN_NEED;
+            if wanted && made.is_none() && !tried {
                 tried = true;
                 match make(self.kms, self.tenant, before.policy.kind(), self.now).await {
                     Ok(key) => *made = Some(key),
@@ -331,6 +342,9 @@ impl Step<'_> {
         store: &TenantStore,
         before: &Tenant,
     ) -> Result<(), StepError> {
+        if action == Action::KeyReplace {
+            before.ring.needs_key(kind, self.now)?;
+        }
         let made = make(self.kms, self.tenant, kind, self.now).await?;
         let kid = made.key.kid.clone();
         let ring = match action {
@@ -395,6 +409,23 @@ impl Step<'_> {
             }
         }
         Err(StoreError::Contended.into())
+    }
+
+    /// Takes back what was enabled in KMS for a roll-back that was refused. Whoever rolled back meanwhile keeps it.
+    async fn disable_again(&self, kid: &Kid) {
+        let undone = async {
+            let (_, tenant) = self.load_any().await?;
+            let put_away = tenant.ring.find(kid).filter(|key| key.disabled_at.is_some());
+            match put_away.map(|key| (key.custody, &key.arn)) {
+                Some((Custody::Kms, arn)) => {
+                    self.kms.disable_key(self.tenant, arn).await.map_err(StepError::from)
+                }
+                Some((Custody::Wrapped, _)) | None => Ok(()),
+            }
+        };
+        if let Err(error) = undone.await {
+            tracing::warn!(tenant = %self.tenant, kid = %kid, cause = chain(&error), event = "retired_key_enabled", "a key that was to sign again and does not could not be disabled");
+        }
     }
 
     async fn bury(&self, store: &TenantStore, before: &Tenant, kid: &Kid) -> Result<(), StepError> {
@@ -493,6 +524,7 @@ fn is_certain<T>(outcome: &Result<T, StepError>) -> bool {
         Ok(_)
         | Err(
             StepError::Refused(_)
+            | StepError::Custody
             | StepError::NoTenant
             | StepError::Kms(_)
             | StepError::Changed

@@ -20,6 +20,9 @@ const BACK_SECONDS: u64 = 30 * 86_400;
 pub async fn list(caller: &Caller<'_>) -> Result<Reply, Problem> {
     let until = moment(caller, "until")?.unwrap_or(caller.call.now);
     let since = moment(caller, "since")?.unwrap_or_else(|| until.minus_seconds(BACK_SECONDS));
+    if since > until {
+        return Err(Problem::invalid_member("since", "Not after `until`."));
+    }
     // The window is the caller's to keep while paging; the cursor says where in it the page begins.
     let list = "audit";
     let from = paging::place(caller, list)?;

@@ -43,10 +43,10 @@ impl Caller<'_> {
         if self.rights.contains(scope) { Ok(()) } else { Err(Problem::insufficient_scope(scope)) }
     }
 
-    /// Whether the caller's roles grant every right that this user's roles grant: otherwise whoever may manage users
-    /// could take over somebody who may do more.
+    /// Whether the caller's token grants every right that this user's roles grant: otherwise whoever may manage users
+    /// could take over, or make, somebody who may do more.
     pub fn outranks(&self, user: &User) -> Result<(), Problem> {
-        if user.admin_rights().is_subset(&self.user.admin_rights()) {
+        if user.admin_rights().is_subset(&self.rights) {
             Ok(())
         } else {
             Err(Problem::not_yours("The user has, or would have, rights that you lack."))

@@ -86,7 +86,8 @@ pub async fn create(caller: &Caller<'_>) -> Result<Reply, Problem> {
         after.origins.extend(client.origins.iter().cloned());
         check_origins(after.origins.iter())?;
         let writes = caller.store.writes().new_client(&client).tenant(&before, &after);
-        let writes = writes.answer(once.answer(caller, StatusCode::CREATED, &answer).as_ref());
+        let writes =
+            writes.answer(once.answer(caller, StatusCode::CREATED, &answer).as_ref(), caller.call.now);
         match writes.audit(&event).commit().await? {
             Commit::Done => {
                 let location = format!("/t/{}/admin/clients/{}", caller.tenant.id, client.id);
@@ -230,7 +231,7 @@ pub async fn renew_secret(caller: &Caller<'_>) -> Result<Reply, Problem> {
         let answer = json!({ "client_secret": secret.expose(), "previous_expires_at": previous });
         let event = caller.event(Action::ClientSecret).on(&id).with("overlap_seconds", overlap_seconds);
         let writes = caller.store.writes().client(&before, &after);
-        let writes = writes.answer(once.answer(caller, StatusCode::OK, &answer).as_ref());
+        let writes = writes.answer(once.answer(caller, StatusCode::OK, &answer).as_ref(), caller.call.now);
         match writes.audit(&event).commit().await? {
             Commit::Done => return Ok(reply(caller, StatusCode::OK, &after, &answer)),
             Commit::Lost(Part::Answer) => return once.replay(caller).await?.ok_or_else(Problem::contended),

@@ -47,9 +47,6 @@ pub async fn rotate(caller: &Caller<'_>) -> Result<Reply, Problem> {
         return Ok(reply);
     }
     let Rotate { force, algorithm, custody } = input::optional_json(caller.call)?;
-    if custody.is_some_and(|custody| !caller.tenant.allowed_custody.contains(&custody)) {
-        return Err(Problem::custody_not_allowed());
-    }
     let wanted = |tenant: &Tenant| KeyKind {
         algorithm: algorithm.unwrap_or(tenant.policy.algorithm),
         custody: custody.unwrap_or(tenant.policy.custody),

@@ -249,6 +249,7 @@ impl From<StepError> for Problem {
         match error {
             StepError::Refused(refused) => Self::step(&refused),
             StepError::NoTenant => Self::not_found("tenant"),
+            StepError::Custody => Self::custody_not_allowed(),
             StepError::Changed => Self::precondition_failed(),
             // The same request is under way twice: the other one's answer is there in a moment.
             StepError::Answered => Self::contended(),

@@ -41,11 +41,12 @@ pub async fn list(caller: &Caller<'_>) -> Result<Reply, Problem> {
     Ok(Reply::json(StatusCode::OK, &paging::answer(caller, LIST, page).await?))
 }
 
-/// `GET /export`: users with their password hashes, for leaving. Every page is in the audit log.
+/// `GET /export`: users with their password hashes, for leaving; without those of users who may do more than the caller,
+/// who could guess at them at leisure. Every page is in the audit log.
 pub async fn export(caller: &Caller<'_>) -> Result<Reply, Problem> {
     let exported = |user: &User| {
         let mut shown = show_user(user);
-        shown["password_hash"] = json!(user.password);
+        shown["password_hash"] = json!(user.password.as_ref().filter(|_| caller.outranks(user).is_ok()));
         shown
     };
     let page = page(caller, EXPORT, exported).await?;
@@ -117,7 +118,8 @@ pub async fn create(caller: &Caller<'_>) -> Result<Reply, Problem> {
         if let Some(after) = before.with_admin(&user)? {
             writes = writes.tenant(&before, &after);
         }
-        let writes = writes.answer(once.answer(caller, StatusCode::CREATED, &answer).as_ref());
+        let writes =
+            writes.answer(once.answer(caller, StatusCode::CREATED, &answer).as_ref(), caller.call.now);
         match writes.audit(&event).commit().await? {
             Commit::Done => {
                 let location = format!("/t/{}/admin/users/{}", caller.tenant.id, user.id);
@@ -171,7 +173,10 @@ impl Change {
         // Disabling ends everything; what was issued before stays dead after enabling.
         let disabled = before.is_active() && status == UserStatus::Disabled;
         let after = before.with_profile(profile);
-        User { status, epoch: before.epoch + u32::from(disabled), ..after }
+        // Who drew a code for a user of fewer rights must not come by more with it.
+        let raised = !after.admin_rights().is_subset(&before.admin_rights());
+        let code = before.code.clone().filter(|_| !raised);
+        User { status, code, epoch: before.epoch + u32::from(disabled), ..after }
     }
 
     fn action(&self, before: &User) -> Action {
@@ -274,7 +279,7 @@ pub async fn reset(caller: &Caller<'_>) -> Result<Reply, Problem> {
         let after = User { code: Some(kept.clone()), version: before.version + 1, ..before.clone() };
         let answer = with_code(json!({}), &after, &code);
         let writes = caller.store.writes().user(&before, &after);
-        let writes = writes.answer(once.answer(caller, StatusCode::OK, &answer).as_ref());
+        let writes = writes.answer(once.answer(caller, StatusCode::OK, &answer).as_ref(), caller.call.now);
         match writes.audit(&caller.event(Action::UserReset).on(&id)).commit().await? {
             Commit::Done => return Ok(reply(caller, StatusCode::OK, &after, &answer)),
             Commit::Lost(Part::Answer) => return once.replay(caller).await?.ok_or_else(Problem::contended),

@@ -117,7 +117,7 @@ impl From<InvalidSettings> for OperatorError {
 impl From<StepError> for OperatorError {
     fn from(error: StepError) -> Self {
         match error {
-            StepError::Refused(_) | StepError::Changed | StepError::Answered => {
+            StepError::Refused(_) | StepError::Custody | StepError::Changed | StepError::Answered => {
                 Self::Invalid(error.to_string())
             }
             StepError::NoTenant => Self::NotFound("there is no such tenant"),

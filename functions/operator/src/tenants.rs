@@ -184,7 +184,8 @@ pub async fn delete(
     Ok(json!({ "tenant": id, "status": TenantStatus::Deleted }))
 }
 
-/// Says what custody of keys a tenant's admins may choose.
+/// Says what custody of keys a tenant's admins may choose. Where the policy's is no longer among them, the next key has
+/// another; keys that there are stay.
 pub async fn limit(
     operator: &Operator,
     Limit { tenant: id, allowed_custody }: Limit,
@@ -194,8 +195,14 @@ pub async fn limit(
         return Err(OperatorError::invalid("allowed_custody: at least one of kms, wrapped"));
     }
     let change = |before: &Tenant| {
-        (before.allowed_custody != allowed_custody)
-            .then(|| Tenant { allowed_custody: allowed_custody.clone(), ..before.next() })
+        (before.allowed_custody != allowed_custody).then(|| {
+            let mut after = before.next();
+            after.allowed_custody.clone_from(&allowed_custody);
+            if !allowed_custody.contains(&after.policy.custody) {
+                after.policy.custody = *allowed_custody.first().unwrap_or(&after.policy.custody);
+            }
+            after
+        })
     };
     commit(operator, &id, Action::TenantLimit, now, change).await?;
     Ok(json!({ "tenant": id, "allowed_custody": allowed_custody }))

@@ -26,6 +26,10 @@ use crate::policy::Policy;
 /// are there only while keys are rotated in quick succession.
 pub const MAX_KEYS: usize = 16;
 
+/// How many it holds at most where nothing signs any more: room to replace a key that was compromised, and an end to
+/// compromising one after the other.
+pub const MAX_KEYS_IN_NEED: usize = 2 * MAX_KEYS;
+
 /// The times of a deployment that decide how long a key must outlive its last signature, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Margins {
@@ -161,7 +165,8 @@ impl KeyRing {
         if self.spare(kind, now).is_some() {
             return Ok(false);
         }
-        if self.keys.len() >= MAX_KEYS { Err(Refused::TooManyKeys) } else { Ok(true) }
+        let room = if self.active(now).is_some() { MAX_KEYS } else { MAX_KEYS_IN_NEED };
+        if self.keys.len() >= room { Err(Refused::TooManyKeys) } else { Ok(true) }
     }
 
     /// Rotates: to the spare of this kind, or to `made`, which was published just now. The new ring, and the key.
@@ -306,7 +311,7 @@ impl KeyRing {
         let mut ring = self.clone();
         let replacement = self.needs_replacement(kid, now).and_then(|pending| {
             pending.map(|key| key.kid.clone()).or_else(|| {
-                let made = made?;
+                let made = made.filter(|_| self.keys.len() < MAX_KEYS_IN_NEED)?;
                 let kid = made.kid.clone();
                 ring.keys.push(made);
                 Some(kid)

@@ -112,6 +112,33 @@ fn a_full_ring_takes_no_key() {
 }
 
 #[test]
+fn a_full_ring_takes_a_key_where_none_signs_and_compromises_come_to_an_end() {
+    let mut ring = first();
+    let mut now = 10;
+    for number in 2..=40 {
+        let signs = ring.active(at(now)).unwrap().kid.clone();
+        let (after, replacement) =
+            ring.compromise(&signs, Some(made(number, ES256, now)), &MARGINS, at(now)).unwrap();
+        ring = after;
+        if replacement.is_none() {
+            break;
+        }
+        now += 1;
+    }
+    assert_eq!(ring.iter().count(), MAX_KEYS_IN_NEED);
+    assert!(ring.active(at(now)).is_none());
+    assert_eq!(ring.needs_key(ES256, at(now)), Err(Refused::TooManyKeys));
+    let (mut ring, _) = first().compromise(&kid(1), None, &MARGINS, at(10)).unwrap();
+    while ring.iter().count() < MAX_KEYS {
+        let number = u8::try_from(ring.iter().count() + 1).unwrap();
+        ring = ring.with_spare(made(number, WRAPPED, 10)).unwrap();
+    }
+    assert_eq!(ring.needs_key(ES256, at(11)), Ok(true), "full, but nothing signs");
+    let (ring, _) = ring.rotate(ES256, Some(made(30, ES256, 11)), Switch::Forced, &MARGINS, at(11)).unwrap();
+    assert_eq!(ring.active(at(11)).unwrap().kid, kid(30));
+}
+
+#[test]
 fn no_spare_falls_due_in_a_full_ring() {
     let mut ring = first();
     while ring.keys.len() < MAX_KEYS {

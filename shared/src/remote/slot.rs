@@ -151,7 +151,13 @@ impl Slot {
 
     /// Following the feed failed.
     pub fn revocations_failed(&self, began: Timestamp) {
-        self.write(|state| state.revocations.failed(began));
+        self.write(|state| {
+            state.revocations.failed(began);
+            // Going on exactly behind an entry after a while would miss one that was under way: by its time again.
+            if let Some(since) = state.known.as_mut().and_then(|known| known.following.since.as_mut()) {
+                since.after = None;
+            }
+        });
     }
 
     /// The service says that this is no tenant, or none that is served.

@@ -104,6 +104,7 @@ impl Signer {
         input: impl Fn(&Key) -> Result<String, CompactError>,
     ) -> Result<String, SignError> {
         let Occasion { tenant, now, .. } = occasion;
+        self.local.keep_only(&tenant.id, &tenant.ring, now);
         let active = tenant.ring.signer(now).ok_or(SignError::NoActiveKey)?;
         let outlives = |key: &&Key| {
             let end = now.plus_seconds(lives_seconds.saturating_add(self.margins.leeway_seconds));
@@ -139,8 +140,7 @@ impl Signer {
 
     /// The private half of a wrapped key: kept, or read and decrypted once.
     async fn local_key(&self, occasion: Occasion<'_>, key: &Key) -> Result<Arc<LocalKey>, SignError> {
-        let Occasion { tenant, store, now, .. } = occasion;
-        self.local.keep_only(&tenant.id, &tenant.ring, now);
+        let Occasion { tenant, store, .. } = occasion;
         if let Some(kept) = self.local.find(&tenant.id, &key.kid) {
             return Ok(kept);
         }

@@ -14,6 +14,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::schema::{self, Item, Key};
 use super::{Store, StoreError};
+use crate::clock::Timestamp;
 use crate::trouble::Trouble;
 
 /// How often a transaction that collided with another is tried again before the caller is told.
@@ -102,6 +103,7 @@ impl Store {
         // One token for all attempts: an attempt that landed though its answer was lost is told again as landed, and not
         // as a condition that fails against our own write.
         let token = crate::secret::random_hex::<16>();
+        let mut under_way = false;
         for attempt in 0..=CONFLICT_RETRIES {
             let answer = self
                 .client
@@ -112,7 +114,7 @@ impl Store {
                 .await;
             let Err(error) = answer else { return Ok(None) };
             match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
+                Some(TransactWriteItemsError::TransactionInProgressException(_)) => under_way = true,
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                     let codes = || cancelled.cancellation_reasons().iter().map(|reason| reason.code());
                     if let Some(failed) = codes().position(|code| code == Some("ConditionalCheckFailed")) {
@@ -125,6 +127,13 @@ impl Store {
                 _ => return Err(StoreError::unavailable("TransactWriteItems")(error)),
             }
             pause(attempt).await;
+        }
+        // An attempt that is still under way may land: that is not certain to be nothing.
+        if under_way {
+            return Err(StoreError::Unavailable(Trouble::with(
+                "TransactWriteItems",
+                "TransactionInProgress",
+            )));
         }
         Err(StoreError::Contended)
     }
@@ -348,6 +357,15 @@ impl Condition {
     /// No item has this key.
     pub fn absent() -> Self {
         Self { expression: "attribute_not_exists(PK)", names: vec![], values: vec![] }
+    }
+
+    /// No item has this key, or its time, in an attribute, is over.
+    pub fn absent_or_over(until: &'static str, now: Timestamp) -> Self {
+        Self {
+            expression: "attribute_not_exists(PK) OR #until <= :now",
+            names: vec![("#until", until)],
+            values: vec![(":now", schema::number(now.millis()))],
+        }
     }
 
     /// The item is still at this version.

@@ -136,7 +136,7 @@ impl TenantStore {
         Ok(Page { items: clients, next })
     }
 
-    /// A page of the audit log between two moments, the newest first.
+    /// A page of the audit log between two moments, the newest first; nothing lies between moments in the wrong order.
     ///
     /// # Errors
     /// When the table can't be read, or an item is not an event.
@@ -146,6 +146,9 @@ impl TenantStore {
         from: Option<AuditPlace>,
         limit: u16,
     ) -> Result<Page<Audited, AuditPlace>, StoreError> {
+        if since > until {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
         let (first, last) = (schema::day(since), schema::day(until));
         let AuditPlace { day, mut before } = from.unwrap_or(AuditPlace { day: last, before: None });
         let mut items = Vec::new();

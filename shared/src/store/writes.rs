@@ -168,11 +168,12 @@ impl Writes<'_> {
     }
 
     /// The answer to keep for when the same request comes again, if it is to be kept.
-    pub fn answer(self, answer: Option<&Answer>) -> Self {
+    pub fn answer(self, answer: Option<&Answer>, now: Timestamp) -> Self {
         let Some(answer) = answer else { return self };
         let key = schema::answer(&self.scope.tenant, &answer.request);
         let written = item::write(&key, answer, Some(answer.until));
-        self.put(Part::Answer, written, Some(Condition::absent()))
+        // One whose time is over may still be there: TTL deletes late.
+        self.put(Part::Answer, written, Some(Condition::absent_or_over("until", now)))
     }
 
     /// The entry in the audit log.

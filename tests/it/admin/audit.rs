@@ -209,9 +209,16 @@ async fn the_log_is_read_backwards_over_days_and_within_bounds() {
         cursor = format!("&cursor={next}");
     }
     assert_eq!(paged, audit, "page by page it is the same");
-    for query in
-        ["since=x", "until=-1", "since=99999999999999", "limit=0", "limit=101", "limit=x", "cursor=x"]
-    {
+    for query in [
+        "since=x",
+        "since=200&until=100",
+        "until=-1",
+        "since=99999999999999",
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "cursor=x",
+    ] {
         admin.get(&format!("/audit?{query}")).await.expect_problem(400, "invalid_request");
     }
 }

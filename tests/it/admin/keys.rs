@@ -328,8 +328,14 @@ async fn steps_on_keys_that_there_are_not_or_by_odd_bodies_change_nothing() {
 async fn the_operator_says_what_custody_a_tenant_may_choose() {
     let tenant = Tenant::create(shared()).await;
     let limit = json!({"op": "tenant.limit", "tenant": tenant.name, "allowed_custody": ["kms"]});
-    shared().operator(&tenant.http, &limit).await;
     let admin = tenant.admin().await;
+    admin.patch("/policy", "*", &json!({"custody": "wrapped"})).await.expect(200);
+    shared().operator(&tenant.http, &limit).await;
+    assert_eq!(
+        admin.get("/policy").await.json()["policy"]["custody"],
+        "kms",
+        "the choice of before is no longer one"
+    );
     let refused = admin.post("/keys/rotate", &json!({"custody": "wrapped"})).await;
     refused.expect_problem(403, "custody_not_allowed");
     let policy = admin.get("/policy").await.expect(200);

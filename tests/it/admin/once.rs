@@ -73,8 +73,18 @@ async fn a_key_is_of_one_admin_of_one_tenant_and_of_a_day() {
     mine.add_user(&here, &json!({"username": "second", "roles": ["admin"]}), "velvet-Harbour 9 tulip").await;
     let second = here.admin_as("second", "velvet-Harbour 9 tulip", None).await;
     send(&second).await.expect_problem(409, "already_exists");
+    let bob = mine.user("bob").await["user_id"].as_str().expect("an id").to_owned();
+    let reset = async |admin: &Admin| {
+        let call = admin.call("POST", &format!("/users/{bob}/reset")).header("idempotency-key", KEY);
+        admin.send(call.json(&json!({}))).await.expect(200).string("code")
+    };
+    let code = reset(&mine).await;
+    assert_eq!(reset(&mine).await, code);
     timed.clock.advance(days(1));
-    send(&here.admin().await).await.expect_problem(409, "already_exists");
+    let mine = here.admin().await;
+    send(&mine).await.expect_problem(409, "already_exists");
+    // The answer of yesterday is still in the table, and in nobody's way.
+    assert_ne!(reset(&mine).await, code);
 }
 
 #[tokio::test]

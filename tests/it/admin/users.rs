@@ -2,7 +2,7 @@
 
 use leasehold_tests::http::Call;
 use leasehold_tests::stack::shared;
-use leasehold_tests::tenant::{ADMIN, APP, PASSWORD, Session, Tenant, USER};
+use leasehold_tests::tenant::{ADMIN, ADMIN_PASSWORD, APP, PASSWORD, Session, Tenant, USER};
 use serde_json::{Value, json};
 
 use crate::support::{seconds, timed, together};
@@ -171,6 +171,24 @@ async fn the_last_admin_stays_and_two_cannot_remove_each_other() {
 }
 
 #[tokio::test]
+async fn a_code_is_worth_nothing_once_its_user_may_do_more() {
+    let tenant = Tenant::create(shared()).await;
+    let admin = tenant.admin().await;
+    admin.add_user(&tenant, &json!({"username": "helper", "roles": ["admin:users"]}), NEW).await;
+    let helper = tenant.admin_as("helper", NEW, None).await;
+    let made = helper.post("/users", &json!({"username": "bob"})).await.expect(201).json();
+    let path = format!("/users/{}", made["user"]["user_id"].as_str().expect("an id"));
+    admin.patch(&path, "*", &json!({"roles": ["admin"]})).await.expect(200);
+    let complete = async |code: &str| {
+        let body = json!({"client_id": APP, "username": "bob", "code": code, "new_password": NEW});
+        Call::post(tenant.url("/password")).json(&body).send(&tenant.http).await
+    };
+    complete(made["code"].as_str().expect("a code")).await.expect_error(401, "invalid_credentials");
+    let code = admin.post(&format!("{path}/reset"), &json!({})).await.expect(200).string("code");
+    complete(&code).await.expect(204);
+}
+
+#[tokio::test]
 async fn nobody_touches_those_who_may_do_more() {
     let tenant = Tenant::create(shared()).await;
     let admin = tenant.admin().await;
@@ -214,6 +232,22 @@ async fn nobody_touches_those_who_may_do_more() {
         reply.expect_problem(403, "not_yours");
     }
     helper.get("/keys").await.expect_problem(403, "insufficient_scope");
+    // The role is not what counts but the token: one that was narrowed makes no admin who could do more.
+    let narrowed = tenant.admin_as(ADMIN, ADMIN_PASSWORD, Some("admin:users")).await;
+    let mole = json!({"username": "mole", "roles": ["admin"]});
+    narrowed.post("/users", &mole).await.expect_problem(403, "not_yours");
+    narrowed
+        .patch(&format!("/users/{ada}"), "*", &json!({"roles": ["admin"]}))
+        .await
+        .expect_problem(403, "not_yours");
+    // Nor are the hashes of those who may do more for the helper to guess at.
+    let exported = helper.get("/export").await.expect(200).json();
+    let hash = |name: &str| {
+        let users = exported["items"].as_array().expect("items");
+        users.iter().find(|user| user["username"] == name).expect("the user")["password_hash"].clone()
+    };
+    assert_eq!(hash(ADMIN), Value::Null);
+    assert!(hash(USER).is_string());
     helper.post(&format!("/users/{ada}/reset"), &json!({})).await.expect(200);
     let given = json!({"roles": ["admin:sessions"]});
     helper.patch(&format!("/users/{ada}"), "*", &given).await.expect(200);
