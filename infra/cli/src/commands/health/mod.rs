@@ -23,7 +23,7 @@ const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 /// `admin:audit`.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The last hours, by the hour: 1 to 72 [24]
+    /// The last hours, by the hour: 1 to 72, 24 if neither is said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=72), conflicts_with = "days")]
     hours: Option<u64>,
     /// The last days, by the day: 1 to 31
