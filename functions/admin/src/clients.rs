@@ -169,7 +169,7 @@ pub async fn update(caller: &Caller<'_>) -> Result<Reply, Problem> {
     Err(Problem::contended())
 }
 
-/// `DELETE /clients/{id}`. Its sessions end with it; a client that is registered under the same id later does not get
+/// `DELETE /clients/{id}`. Its sessions give no more tokens; a client that is registered under the same id later does not get
 /// them back.
 pub async fn delete(caller: &Caller<'_>) -> Result<Reply, Problem> {
     let id: ClientId = caller.id("id", "client")?;
