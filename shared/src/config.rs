@@ -160,6 +160,7 @@ impl Config {
 
     fn from_lookup(lookup: &dyn Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let read = Reader { lookup };
+        let request_deadline_seconds = read.within("REQUEST_DEADLINE_SECONDS", 10, 1..=29)?;
         Ok(Self {
             table: read.required("TABLE_NAME")?,
             public_url: public_url("PUBLIC_URL", read.required("PUBLIC_URL")?)?,
@@ -168,7 +169,7 @@ impl Config {
                 Some(url) => public_url("KEYS_URL", url)?,
             },
             stage: read.required("STAGE")?,
-            request_deadline_seconds: read.within("REQUEST_DEADLINE_SECONDS", 10, 1..=29)?,
+            request_deadline_seconds,
             audit_retention_seconds: read.or("AUDIT_RETENTION_SECONDS", 400 * 86_400)?,
             orphan_key_seconds: read.within("ORPHAN_KEY_SECONDS", 3600, 1..=u64::MAX)?,
             wrap_key: lookup("WRAP_KEY").filter(|key| !key.is_empty()),
@@ -181,7 +182,7 @@ impl Config {
                 }),
             },
             margins: Margins {
-                request_deadline_seconds: read.within("REQUEST_DEADLINE_SECONDS", 10, 1..=29)?,
+                request_deadline_seconds,
                 max_access_token_seconds: read.within(
                     "MAX_ACCESS_TOKEN_SECONDS",
                     MAX_ACCESS_TOKEN_SECONDS,

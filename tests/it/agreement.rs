@@ -7,7 +7,7 @@ use leasehold_authorizer::Rules;
 use crate::template::{self, Route};
 
 /// Every route that a function's code serves.
-fn code() -> BTreeSet<Route> {
+pub fn code() -> BTreeSet<Route> {
     let tables = [
         leasehold_login::ROUTES,
         leasehold_refresh::ROUTES,
@@ -21,7 +21,7 @@ fn code() -> BTreeSet<Route> {
     routes.map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect()
 }
 
-/// The routes of the design that exist so far: what is deployed can't shrink unnoticed.
+/// Routes of the design, those of each function among them: what is deployed can't shrink unnoticed.
 const WANTED: &[(&str, &str)] = &[
     ("POST", "/t/{tenant}/login"),
     ("POST", "/t/{tenant}/password"),
@@ -38,6 +38,33 @@ const WANTED: &[(&str, &str)] = &[
     ("GET", "/t/{tenant}/.well-known/revocations"),
     ("POST", "/t/{tenant}/introspect"),
     ("GET", "/t/{tenant}/userinfo"),
+    ("GET", "/t/{tenant}/admin/keys"),
+    ("POST", "/t/{tenant}/admin/keys/rotate"),
+    ("POST", "/t/{tenant}/admin/keys/{kid}/promote"),
+    ("POST", "/t/{tenant}/admin/keys/{kid}/rollback"),
+    ("POST", "/t/{tenant}/admin/keys/{kid}/retain"),
+    ("POST", "/t/{tenant}/admin/keys/{kid}/compromise"),
+    ("GET", "/t/{tenant}/admin/users"),
+    ("POST", "/t/{tenant}/admin/users"),
+    ("GET", "/t/{tenant}/admin/users/{id}"),
+    ("PATCH", "/t/{tenant}/admin/users/{id}"),
+    ("DELETE", "/t/{tenant}/admin/users/{id}"),
+    ("POST", "/t/{tenant}/admin/users/{id}/reset"),
+    ("GET", "/t/{tenant}/admin/users/{id}/sessions"),
+    ("DELETE", "/t/{tenant}/admin/users/{id}/sessions"),
+    ("DELETE", "/t/{tenant}/admin/users/{id}/sessions/{sid}"),
+    ("POST", "/t/{tenant}/admin/users/import"),
+    ("GET", "/t/{tenant}/admin/export"),
+    ("GET", "/t/{tenant}/admin/clients"),
+    ("POST", "/t/{tenant}/admin/clients"),
+    ("GET", "/t/{tenant}/admin/clients/{id}"),
+    ("PATCH", "/t/{tenant}/admin/clients/{id}"),
+    ("DELETE", "/t/{tenant}/admin/clients/{id}"),
+    ("POST", "/t/{tenant}/admin/clients/{id}/secret"),
+    ("DELETE", "/t/{tenant}/admin/sessions"),
+    ("GET", "/t/{tenant}/admin/policy"),
+    ("PATCH", "/t/{tenant}/admin/policy"),
+    ("GET", "/t/{tenant}/admin/audit"),
     ("GET", "/t/{tenant}/admin/health"),
     ("POST", "/t/{tenant}/admin/explain"),
 ];

@@ -121,13 +121,6 @@ impl Setup {
         self
     }
 
-    /// The throttles that are deployed, instead of none to speak of.
-    #[must_use]
-    pub fn deployed_throttles(mut self) -> Self {
-        self.function_env.retain(|(known, _)| !known.starts_with("LOGIN_"));
-        self
-    }
-
     /// Runs function binaries from this folder, instead of those built with the tests.
     #[must_use]
     pub fn binaries(mut self, folder: &Path) -> Self {

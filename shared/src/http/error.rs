@@ -58,7 +58,7 @@ pub enum Code {
     InsufficientScope,
     /// Signed in, but not entitled.
     AccessDenied,
-    /// Too many attempts.
+    /// Too many requests: attempts to sign in, or signatures of a tenant.
     TooManyRequests,
     /// Trouble of ours; try again.
     TemporarilyUnavailable,
@@ -138,7 +138,7 @@ impl Code {
             Self::InvalidToken => "The access token is not valid.",
             Self::InsufficientScope => "The access token lacks a scope.",
             Self::AccessDenied => "The user is not entitled to this.",
-            Self::TooManyRequests => "Too many attempts. Try again later.",
+            Self::TooManyRequests => "Too many requests. Try again later.",
             Self::TemporarilyUnavailable => "The service is temporarily unavailable. Try again.",
             Self::ServerError => "The service failed.",
         }

@@ -166,11 +166,6 @@ impl KeyRing {
         self.keys.iter().filter(move |key| key.is_published(now))
     }
 
-    /// The published key of this id.
-    pub fn find_published(&self, kid: &str, now: Timestamp) -> Option<&Key> {
-        self.published(now).find(|key| key.kid.as_str() == kid)
-    }
-
     /// The key of this id, whatever its state.
     pub fn find(&self, kid: &Kid) -> Option<&Key> {
         self.keys.iter().find(|key| key.kid == *kid)
