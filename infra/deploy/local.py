@@ -169,7 +169,11 @@ def run(mode, archives):
     stage = Stage(
         "local",
         "eu-central-1",
-        parameters={"OperatorPasswords": "allow", "TenantIsolation": "enforce" if enforced else "share"},
+        parameters={
+            "OperatorPasswords": "allow",
+            "TenantIsolation": "enforce" if enforced else "share",
+            "SampleApi": "on",
+        },
     )
     step(f"MiniStack, {mode}")
     with Emulator(enforced) as emulator:

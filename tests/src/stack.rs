@@ -270,7 +270,8 @@ impl Stack {
     pub fn gateway(&self) -> SocketAddr {
         let url = self.base_url();
         let host = url.strip_prefix("http://").expect("http").replace("localhost", "127.0.0.1");
-        host.parse().expect("host:port")
+        // A deployed one answers by a name of its own.
+        host.parse().expect(OWN)
     }
 
     /// One of the AWS endpoints: `dynamodb`, `kms` or `lambda`; a witness's where there is one.
