@@ -1,8 +1,10 @@
-//! Template, OpenAPI document and code name the same routes.
+//! Template, OpenAPI document and code name the same routes; the operations page names every setting.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use leasehold_authorizer::Rules;
+use leasehold_tests::settings::repository;
 
 use crate::template::{self, Route};
 
@@ -101,4 +103,29 @@ fn every_route_behind_an_authorizer_has_a_rule_and_every_rule_a_route() {
         .collect();
     assert!(ruled.len() >= 3, "the rules were found");
     assert_eq!(guarded, ruled);
+}
+
+/// Names of environment variables in quotes: what a module reads.
+fn variables(path: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(repository().join(path)).expect(path);
+    let is_name = |text: &&str| {
+        text.len() > 4
+            && text.contains('_')
+            && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    text.split('"').filter(is_name).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_setting_is_explained_to_operators() {
+    let page = fs::read_to_string(repository().join("shared/docs/operations.md")).expect("the page");
+    // What Lambda itself gives to a function.
+    let given = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"];
+    let read = variables("shared/src/config.rs");
+    assert!(read.len() > 30, "{read:?}");
+    let missing: Vec<_> = read
+        .iter()
+        .filter(|name| !given.contains(&name.as_str()) && !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
