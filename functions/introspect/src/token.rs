@@ -12,42 +12,15 @@ use leasehold::http::credentials::Credentials;
 use leasehold::http::{Call, Refusal, Reply, body};
 use leasehold::id::{FamilyId, UserId};
 use leasehold::refresh::family::{Presentation, Verdict, present};
-use leasehold::refresh::{Dead, Family, RefreshToken};
+use leasehold::refresh::{Dead, Family, Presented, RefreshToken};
 use leasehold::secret::Secret;
 use leasehold::store::{Entered, Wanted};
 use leasehold::telemetry::Note;
 use leasehold::tenant::{Tenant, issuer};
-use leasehold::token::verify::{Expected, UnverifiedAudience, UnverifiedSubject};
+use leasehold::token::verify::{Expected, UnverifiedAudience};
 use leasehold::token::{self, AccessClaims, KeySet};
 use leasehold::user::{User, join_scope};
 use serde::Serialize;
-
-/// What was presented, taken apart but not believed.
-enum Presented {
-    Refresh(RefreshToken),
-    Access { text: Secret<String>, subject: UnverifiedSubject },
-    Nothing,
-}
-
-impl Presented {
-    fn read(text: &Secret<String>) -> Self {
-        if let Ok(token) = RefreshToken::parse(text.expose()) {
-            return Self::Refresh(token);
-        }
-        match UnverifiedSubject::read(text.expose()) {
-            Ok(subject) => Self::Access { text: text.clone(), subject },
-            Err(_) => Self::Nothing,
-        }
-    }
-
-    fn family(&self) -> Option<(UserId, FamilyId)> {
-        match self {
-            Self::Refresh(token) => Some((token.user, token.family)),
-            Self::Access { subject, .. } => Some((subject.sub, subject.sid)),
-            Self::Nothing => None,
-        }
-    }
-}
 
 /// What is told of a token that is good (RFC 7662 §2.2).
 #[derive(Serialize)]

@@ -9,44 +9,15 @@ use leasehold::audit::{Action, Actor, AuditEvent};
 use leasehold::client::Client;
 use leasehold::http::credentials::Credentials;
 use leasehold::http::{Call, Refusal, Reply, body};
-use leasehold::id::{FamilyId, UserId};
 use leasehold::refresh::family::{Presentation, Verdict, present};
-use leasehold::refresh::{Dead, Family, RefreshToken};
+use leasehold::refresh::{Dead, Family, Presented};
 use leasehold::secret::Secret;
 use leasehold::store::{Entered, Wanted};
 use leasehold::telemetry::Note;
 use leasehold::tenant::{Tenant, admin_audience, issuer};
-use leasehold::token::verify::UnverifiedSubject;
 use leasehold::token::{KeySet, Verifier};
 use leasehold::user::User;
 use serde::Deserialize;
-
-/// What was presented, taken apart but not believed.
-enum Presented {
-    Refresh(RefreshToken),
-    Access { text: Secret<String>, subject: UnverifiedSubject },
-    Nothing,
-}
-
-impl Presented {
-    fn read(text: &Secret<String>) -> Self {
-        if let Ok(token) = RefreshToken::parse(text.expose()) {
-            return Self::Refresh(token);
-        }
-        match UnverifiedSubject::read(text.expose()) {
-            Ok(subject) => Self::Access { text: text.clone(), subject },
-            Err(_) => Self::Nothing,
-        }
-    }
-
-    fn family(&self) -> Option<(UserId, FamilyId)> {
-        match self {
-            Self::Refresh(token) => Some((token.user, token.family)),
-            Self::Access { subject, .. } => Some((subject.sub, subject.sid)),
-            Self::Nothing => None,
-        }
-    }
-}
 
 /// Answers a request to revoke a token.
 pub async fn revoke(app: &App, call: &Call, note: &mut Note) -> Result<Reply, Refusal> {

@@ -223,15 +223,7 @@ fn alive(claims: &AccessClaims, facts: &Facts<'_>, checks: &mut Checks) {
     // A second of a token is coarse: what was ended in it before the session began has not ended this token.
     let begun = facts.family.map(|family| family.created_at);
     let issued = Timestamp::from_seconds(claims.iat).max(begun.unwrap_or(Timestamp::from_millis(0)));
-    if facts.tenant.is_active() {
-        checks.ok("tenant", "It is served.");
-    } else {
-        checks.failed("tenant", "tenant", "It is not served.").traced(
-            &["tenant.suspend", "tenant.delete"],
-            None,
-            issued,
-        );
-    }
+    checks.tenant(facts, issued);
     // The user's own epoch ends a token before its session does.
     checks.epochs((claims.ep.tenant, claims.ep.user), facts, claims.sub, issued);
     checks.user(facts.user, claims.sub, "epoch", issued);

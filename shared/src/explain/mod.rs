@@ -348,6 +348,16 @@ impl Checks {
         }
     }
 
+    /// Whether the tenant is served.
+    fn tenant(&mut self, facts: &Facts<'_>, since: Timestamp) {
+        if facts.tenant.is_active() {
+            self.ok("tenant", "It is served.");
+        } else {
+            const ENDED: &[&str] = &["tenant.suspend", "tenant.delete"];
+            self.failed("tenant", "tenant", "It is not served.").traced(ENDED, None, since);
+        }
+    }
+
     /// The checks of the user's item, which both kinds of token have.
     fn user(&mut self, user: Option<&User>, id: UserId, reason: &'static str, since: Timestamp) {
         match user {

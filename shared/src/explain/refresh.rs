@@ -166,15 +166,7 @@ fn alive(family: &Family, facts: &Facts<'_>, checks: &mut Checks) {
         );
     }
     checks.user(facts.user, family.user, "user", used);
-    if facts.tenant.is_active() {
-        checks.ok("tenant", "It is served.");
-    } else {
-        checks.failed("tenant", "tenant", "It is not served.").traced(
-            &["tenant.suspend", "tenant.delete"],
-            None,
-            used,
-        );
-    }
+    checks.tenant(facts, used);
     client(family, facts, checks);
     if family.status == FamilyStatus::Active {
         checks.ok("revoked", "The session was not ended.");

@@ -13,9 +13,11 @@
 //! | sealed successor | the family, encrypted under a key that only a holder of the previous secret can derive |
 
 pub mod family;
+pub mod presented;
 pub mod proof;
 pub mod seal;
 pub mod token;
 
 pub use family::{Dead, Family, FamilyStatus, Replay, Standing, Stranger, Verdict, present, present_again};
+pub use presented::Presented;
 pub use token::RefreshToken;
