@@ -107,6 +107,69 @@ impl Call {
         self.body("application/x-www-form-urlencoded", text.join("&"))
     }
 
+    /// The same call with a header line in place of the one of that name, or as one more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self.header(name, value)
+    }
+
+    /// The same call without a header line.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// The same call to another URL.
+    #[must_use]
+    pub fn at(self, url: impl Into<String>) -> Self {
+        Self { url: url.into(), ..self }
+    }
+
+    /// Where it goes.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// One of its header lines.
+    pub fn line(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The members of its form or JSON body that are texts.
+    pub fn members(&self) -> Vec<(String, String)> {
+        let text = String::from_utf8_lossy(&self.body);
+        match self.line("content-type") {
+            Some("application/json") => {
+                let body: Value = serde_json::from_str(&text).unwrap_or_default();
+                let texts = body.as_object().into_iter().flatten();
+                texts.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+            }
+            Some("application/x-www-form-urlencoded") => {
+                let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+                pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same call with a member of its form or JSON body replaced, or added.
+    #[must_use]
+    pub fn with_member(self, name: &str, value: &str) -> Self {
+        if self.line("content-type") == Some("application/json") {
+            let mut body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+            body[name] = Value::from(value);
+            return Self { body: body.to_string().into(), ..self };
+        }
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        let others =
+            text.split('&').filter(|pair| pair.split_once('=').is_some_and(|(known, _)| known != name));
+        let pairs: Vec<String> =
+            others.map(str::to_owned).chain([format!("{name}={}", encode(value))]).collect();
+        Self { body: pairs.join("&").into(), ..self }
+    }
+
     /// Sends and takes the whole answer; the error says why there was none.
     pub async fn try_send(self, http: &Http) -> Result<Reply, String> {
         let mut request = Request::builder().method(self.method).uri(&self.url);

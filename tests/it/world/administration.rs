@@ -8,13 +8,13 @@ use super::{Attempt, Row, World};
 
 /// A tenant's administration: an admin who has signed in, and ids and tags of what there is.
 pub struct Administered {
-    admin: Admin,
+    pub(super) admin: Admin,
     user: String,
     sid: String,
     signing: String,
     earlier: String,
     pending: String,
-    cursor: String,
+    pub(super) cursor: String,
     tags: [String; 3],
 }
 

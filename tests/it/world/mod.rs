@@ -1,6 +1,7 @@
 //! Two tenants, and for every route a call that works: the control of the tenancy matrix and of the outage matrix.
 
 mod administration;
+mod foreign;
 
 use administration::Administered;
 use leasehold_tests::http::{Call, fail};
