@@ -126,6 +126,37 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_key_is_published_as_what_it_is_and_as_nothing_else() {
+        // The examples of RFC 7638 §3.1, RFC 7517 appendix A.1 and RFC 8037 appendix A.2.
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        let keys = [
+            (Algorithm::RS256, PublicKey::Rsa { n: n.to_owned(), e: "AQAB".to_owned() }, "RSA"),
+            (
+                Algorithm::ES256,
+                PublicKey::P256 {
+                    x: "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4".to_owned(),
+                    y: "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM".to_owned(),
+                },
+                "EC",
+            ),
+            (
+                Algorithm::EdDsa,
+                PublicKey::Ed25519 { x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned() },
+                "OKP",
+            ),
+        ];
+        let kid: Kid = "A".repeat(43).parse().unwrap();
+        for (algorithm, key, kind) in &keys {
+            let jwk = serde_json::to_value(key.jwk(&kid, *algorithm).unwrap()).unwrap();
+            let said = ["kty", "alg", "use", "kid"].map(|member| jwk[member].as_str().unwrap_or_default());
+            assert_eq!(said, [*kind, algorithm.name(), "sig", kid.as_str()]);
+            for (other, ..) in keys.iter().filter(|(other, ..)| other != algorithm) {
+                assert!(key.decoding_key(*other).is_err(), "{kind} for {}", other.name());
+            }
+        }
+    }
+
+    #[test]
     fn a_key_of_another_kind_is_refused() {
         let key = PublicKey::Ed25519 { x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned() };
         assert!(key.decoding_key(Algorithm::EdDsa).is_ok());

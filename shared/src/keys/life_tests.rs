@@ -125,7 +125,7 @@ fn a_full_ring_takes_a_key_where_none_signs_and_compromises_come_to_an_end() {
         }
         now += 1;
     }
-    assert_eq!(ring.iter().count(), MAX_KEYS_IN_NEED);
+    assert_eq!(ring.iter().count(), 32, "twice as many as with a key that signs");
     assert!(ring.active(at(now)).is_none());
     assert_eq!(ring.needs_key(ES256, at(now)), Err(Refused::TooManyKeys));
     let (mut ring, _) = first().compromise(&kid(1), None, &MARGINS, at(10)).unwrap();
@@ -136,6 +136,14 @@ fn a_full_ring_takes_a_key_where_none_signs_and_compromises_come_to_an_end() {
     assert_eq!(ring.needs_key(ES256, at(11)), Ok(true), "full, but nothing signs");
     let (ring, _) = ring.rotate(ES256, Some(made(30, ES256, 11)), Switch::Forced, &MARGINS, at(11)).unwrap();
     assert_eq!(ring.active(at(11)).unwrap().kid, kid(30));
+}
+
+#[test]
+fn a_key_signs_when_verifiers_had_their_time_and_the_request_that_published_it_had_its_own() {
+    let published = |key_propagation_seconds| {
+        Policy { key_propagation_seconds, ..Policy::default() }.published_seconds(&MARGINS)
+    };
+    assert_eq!([0, 1, 300].map(published), [0, 11, 310]);
 }
 
 #[test]
