@@ -1,9 +1,12 @@
 //! How many AWS calls a request takes, counted at the proxy, not claimed.
 
+use std::fs;
+
 use leasehold_tests::http::Call;
 use leasehold_tests::proxy::{Proxy, Seen};
+use leasehold_tests::settings::repository;
 use leasehold_tests::stack::{Setup, Stack};
-use leasehold_tests::tenant::{PASSWORD, Tenant, USER};
+use leasehold_tests::tenant::{BACKEND, PASSWORD, Tenant, USER};
 
 use crate::support::report;
 
@@ -114,6 +117,68 @@ async fn the_key_set_takes_at_most_one_read_and_never_kms() {
             assert!(operations.iter().all(|operation| operation == "GetItem" || operation == "BatchGetItem"));
         }
     }
+}
+
+/// The operations that a row of the documentation names, sorted.
+fn documented(route: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository().join("shared/docs/performance.md")).expect("performance.md");
+    let start = format!("| {route} | ");
+    let mut table = text.lines().skip_while(|line| *line != "## AWS calls");
+    let row = table.find_map(|line| line.strip_prefix(start.as_str())).expect("a row of the table");
+    let words = row.split(|c: char| !c.is_ascii_alphabetic());
+    // Operations have a capital letter within, or are the one that has not.
+    let mut operations: Vec<String> = words
+        .filter(|word| {
+            *word == "Sign" || *word == "Query" || word.ends_with("Item") || word.ends_with("Items")
+        })
+        .map(str::to_owned)
+        .collect();
+    operations.sort_unstable();
+    operations
+}
+
+#[tokio::test]
+async fn the_documented_calls_are_those_that_are_made() {
+    let world = world().await;
+    let tenant = &world.tenant;
+    let (session, other) = (tenant.login_for("openid read").await, tenant.login().await);
+    let introspect = |token: &str| {
+        Call::post(tenant.url("/introspect")).basic(BACKEND, &tenant.secret).form(&[("token", token)])
+    };
+    let userinfo = || Call::get(tenant.url("/userinfo")).bearer(&session.access);
+    let feed = || Call::get(tenant.url("/.well-known/revocations"));
+    for call in [introspect(&session.access), userinfo(), feed()] {
+        call.send(&tenant.http).await.expect(200);
+    }
+    let login = serde_json::json!({"client_id": "shop-app", "username": USER, "password": PASSWORD});
+    let rows = [
+        ("login", Call::post(tenant.url("/login")).json(&login)),
+        ("refresh", tenant.refresh_call(&other.refresh)),
+        ("refresh, first replay", tenant.refresh_call(&other.refresh)),
+        ("refresh, further replays", tenant.refresh_call(&other.refresh)),
+        ("GET /sessions", Call::get(tenant.url("/sessions")).bearer(&session.access)),
+        ("jwks", Call::get(tenant.url("/.well-known/jwks.json"))),
+        ("introspect, access token", introspect(&session.access)),
+        ("introspect, refresh token", introspect(&session.refresh)),
+        ("userinfo", userinfo()),
+        (
+            "revoke",
+            Call::post(tenant.url("/revoke")).form(&[("client_id", "shop-app"), ("token", &session.refresh)]),
+        ),
+    ];
+    for (route, call) in rows {
+        let mark = world.proxy.mark();
+        call.send(&tenant.http).await.expect(200);
+        let seen = world.proxy.since(mark);
+        assert_eq!(sorted(&seen), documented(route), "{route}");
+    }
+    // The feed reads a partition for each ten minutes of the longest access-token life, 3,600 s by default.
+    let mark = world.proxy.mark();
+    feed().send(&tenant.http).await.expect(200);
+    let operations = world.proxy.operations_since(mark);
+    assert_eq!(operations[0], "BatchGetItem");
+    assert!((7..=8).contains(&operations[1..].len()), "{operations:?}");
+    assert!(operations[1..].iter().all(|operation| operation == "Query"), "{operations:?}");
 }
 
 #[tokio::test]
