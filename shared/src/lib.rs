@@ -1,7 +1,7 @@
 //! What Leasehold's functions share, in three rings: pure domain, adapters to AWS, HTTP edge.
 //!
-//! A module may use only modules listed above it, and the AWS SDK appears only in `store`, `kms`, `reach` and `app`; a test
-//! keeps both. Domain code takes the present moment and randomness as arguments, does no I/O and does not log.
+//! A module may use only modules of its own ring and of those above it, and the AWS SDK appears only in `store`, `kms`,
+//! `reach` and `app`; a test reads the rings here and keeps both. Domain code takes the present moment and randomness as arguments, does no I/O and does not log.
 
 // Pure.
 pub mod clock;
@@ -45,10 +45,10 @@ pub mod store;
 pub mod kms;
 #[cfg(feature = "aws")]
 pub mod sign;
-#[cfg(feature = "aws")]
-pub mod issue;
 
 // Edge.
+#[cfg(feature = "aws")]
+pub mod issue;
 #[cfg(feature = "aws")]
 pub mod metrics;
 #[cfg(feature = "aws")]

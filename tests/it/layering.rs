@@ -1,45 +1,14 @@
 //! The direction of dependencies: pure domain, then adapters, then the edge; the AWS SDK where it belongs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use leasehold_tests::settings::repository;
 
-/// The rings of `shared/src`, innermost first. A module may use its own ring and those before it.
-const RINGS: &[(&str, &[&str])] = &[
-    (
-        "domain",
-        &[
-            "bytes",
-            "clock",
-            "secret",
-            "id",
-            "policy",
-            "health",
-            "keys",
-            "token",
-            "client",
-            "user",
-            "tenant",
-            "throttle",
-            "password",
-            "refresh",
-            "rest",
-            "revocation",
-            "audit",
-            "explain",
-            "revoked",
-            "feed",
-            "view",
-            "tenants",
-            "bounded",
-            "pace",
-        ],
-    ),
-    ("adapters", &["remote", "config", "trouble", "reach", "store", "kms", "sign"]),
-    ("edge", &["metrics", "telemetry", "app", "issue", "recorder", "ending", "steps", "live", "http"]),
-];
+/// The rings as `shared/src/lib.rs` lists them, innermost first, by the comments above them.
+const RINGS: &[&str] = &["// Pure.", "// Adapters.", "// Edge."];
 
 /// Where the AWS SDK may be named.
 const SDK: &[&str] = &["shared/src/store/", "shared/src/kms.rs", "shared/src/reach.rs", "shared/src/app.rs"];
@@ -63,8 +32,17 @@ fn code_of(path: &Path) -> Vec<String> {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect()
 }
 
-fn ring_of(module: &str) -> Option<usize> {
-    RINGS.iter().position(|(_, modules)| modules.contains(&module))
+/// The ring of each module.
+fn rings() -> BTreeMap<String, usize> {
+    let text = fs::read_to_string(repository().join("shared/src/lib.rs")).expect("lib.rs");
+    let (mut ring, mut rings) = (None, BTreeMap::new());
+    for line in text.lines() {
+        ring = RINGS.iter().position(|name| *name == line).or(ring);
+        if let Some(module) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';')) {
+            rings.insert(module.to_owned(), ring.expect("a ring before its modules"));
+        }
+    }
+    rings
 }
 
 /// The modules of the own crate that a line names.
@@ -88,7 +66,7 @@ fn no_arrow_points_upward_in_the_shared_crate() {
     let root = repository().join("shared/src");
     let mut files = Vec::new();
     sources(&root, &mut files);
-    let mut wrong = Vec::new();
+    let (rings, mut wrong) = (rings(), Vec::new());
     for path in files {
         let relative = path.strip_prefix(&root).expect("below the root");
         let first = relative.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
@@ -96,14 +74,14 @@ fn no_arrow_points_upward_in_the_shared_crate() {
         if module == "lib" {
             continue;
         }
-        let Some(ring) = ring_of(module) else {
-            wrong.push(format!("{module} stands in no ring: add it to this test where it belongs"));
+        let Some(&ring) = rings.get(module) else {
+            wrong.push(format!("{module} stands in no ring of lib.rs"));
             continue;
         };
         for line in code_of(&path) {
             for used in named(&line) {
-                if ring_of(&used).is_some_and(|other| other > ring) {
-                    wrong.push(format!("{}: {} uses {used}", relative.display(), RINGS[ring].0));
+                if rings.get(&used).is_some_and(|other| *other > ring) {
+                    wrong.push(format!("{}, {}, uses {used}", relative.display(), RINGS[ring]));
                 }
             }
         }
