@@ -382,8 +382,11 @@ impl Step<'_> {
     async fn disable(&self, key: &Key) -> Result<Option<Tenant>, StepError> {
         match key.custody {
             Custody::Kms => match self.kms.disable_key(self.tenant, &key.arn).await {
-                // A key that KMS does not know or is deleting can't sign either.
-                Ok(()) | Err(KmsError::NotUsable(_)) => {}
+                Ok(()) => {}
+                // A key that KMS does not know or is deleting can't sign either. One that was just made may not be known
+                // everywhere yet, and can sign where it is: it stays due.
+                Err(KmsError::NotUsable(_))
+                    if self.now >= key.published_at.plus_seconds(self.margins.fallback_seconds) => {}
                 Err(error) => return Err(error.into()),
             },
             // Nobody signs with it: functions sign with the active key alone, and drop it from memory.

@@ -4,7 +4,7 @@ use leasehold_tests::clock::Clock;
 use leasehold_tests::http::{Call, Reply};
 use leasehold_tests::proxy::{Action, Proxy, Rule};
 use leasehold_tests::stack::{Setup, Stack, shared};
-use leasehold_tests::tenant::{Session, Tenant};
+use leasehold_tests::tenant::{Admin, Session, Tenant};
 use serde_json::{Value, json};
 
 use crate::support::{days, seconds, timed, together};
@@ -381,4 +381,33 @@ async fn a_new_key_that_kms_does_not_know_yet_leaves_the_old_one_signing() {
     tenant.verify(&session.access).await.expect("and is published");
     proxy.heal();
     assert_eq!(kid(&tenant.login().await), second);
+}
+
+#[tokio::test]
+async fn a_compromised_key_that_kms_does_not_know_yet_stays_due_to_be_disabled() {
+    let (proxy, clock) = (Proxy::start(), Clock::start());
+    let stack = Setup::default().through(&proxy).clock(&clock).start();
+    let tenant = Tenant::create(&stack).await;
+    let admin = tenant.admin().await;
+    let compromise = async |admin: &Admin| {
+        let kid = kid(&tenant.login().await);
+        proxy.inject(Rule::on("DisableKey", Action::Error("NotFoundException")).nth(1));
+        let answer = admin.post(&format!("/keys/{kid}/compromise"), &json!({})).await.expect(200).json();
+        proxy.heal();
+        answer
+    };
+    let fresh = compromise(&admin).await;
+    assert_eq!(fresh["key"]["disabled_at"], Value::Null, "{fresh}");
+    stack.operator(&tenant.http, &json!({"op": "schedule.run"})).await;
+    let admin = tenant.admin().await;
+    let ring = admin.get("/keys").await.expect(200).json();
+    let of = |kid: &Value| {
+        let keys = ring["items"].as_array().expect("keys");
+        keys.iter().find(|key| key["kid"] == *kid).expect("the key").clone()
+    };
+    assert!(of(&fresh["key"]["kid"])["disabled_at"].is_number(), "{ring}");
+    // A key that has been there for longer and is not known is gone.
+    clock.advance(seconds(300));
+    let gone = compromise(&tenant.admin().await).await;
+    assert!(gone["key"]["disabled_at"].is_number(), "{gone}");
 }
