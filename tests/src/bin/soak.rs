@@ -1,7 +1,8 @@
 //! An ordinary day's load for a long time: memory and descriptors stay flat, and p99 steady.
 //!
-//! `SOAK_SECONDS` (3600), `SOAK_AT_ONCE` (4). Each of the loops refreshes, now and then looks at the sessions, the key set,
-//! retries, signs in anew and signs out. Reported every twentieth of the time.
+//! `SOAK_SECONDS` (3600), `SOAK_AT_ONCE` (4), `SOAK_PAUSE_MS` (20). Each of the loops refreshes, now and then looks at the
+//! sessions and the key set, asks the sample API, has its token introspected, retries, signs in anew and signs out; an
+//! admin looks in. Reported every twentieth of the time.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -9,12 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use leasehold_tests::dice::Dice;
+use leasehold_tests::http::Call;
 use leasehold_tests::process::resources;
 use leasehold_tests::settings;
 use leasehold_tests::stack::{Setup, Stack};
-use leasehold_tests::tenant::{PASSWORD, Session, Tenant};
+use leasehold_tests::tenant::{BACKEND, PASSWORD, Session, Tenant};
 
-const FUNCTIONS: [&str; 4] = ["login", "refresh", "revoke", "jwks"];
+const FUNCTIONS: [&str; 7] = ["login", "refresh", "revoke", "jwks", "authorizer", "introspect", "admin"];
 
 #[derive(Default)]
 struct Seen {
@@ -34,6 +36,7 @@ struct Part {
 async fn main() -> ExitCode {
     let seconds = settings::number("SOAK_SECONDS", 3600) as u64;
     let loops = settings::number("SOAK_AT_ONCE", 4);
+    let pause = Duration::from_millis(settings::number("SOAK_PAUSE_MS", 20) as u64);
     let stack = Setup::default().instances(2).start();
     let tenant = Tenant::create(&stack).await;
     for user in 0..loops {
@@ -41,8 +44,9 @@ async fn main() -> ExitCode {
     }
     let seen = Arc::new(Mutex::new(Seen::default()));
     let end = Instant::now() + Duration::from_secs(seconds);
-    let running: Vec<_> =
-        (0..loops).map(|number| tokio::spawn(live(tenant.clone(), number, end, Arc::clone(&seen)))).collect();
+    let running: Vec<_> = (0..loops)
+        .map(|number| tokio::spawn(live(tenant.clone(), number, pause, end, Arc::clone(&seen))))
+        .collect();
     let parts = u32::try_from((seconds / 10).clamp(3, 20)).unwrap_or(20);
     let mut shown = Vec::new();
     for part in 0..parts {
@@ -113,20 +117,27 @@ fn judge(stack: &Stack, parts: &[Part], mut broken: Vec<String>) -> ExitCode {
 }
 
 /// One user's endless day.
-async fn live(tenant: Tenant, number: usize, end: Instant, seen: Arc<Mutex<Seen>>) {
+async fn live(tenant: Tenant, number: usize, pause: Duration, end: Instant, seen: Arc<Mutex<Seen>>) {
     let mut dice = Dice::new(1, number as u64);
     let mut session: Option<Session> = None;
     while Instant::now() < end {
+        tokio::time::sleep(pause).await;
         let begin = Instant::now();
         let reply = match (&session, dice.below(100)) {
             (None, _) => tenant.login_as(&format!("user{number}"), PASSWORD).await,
-            (Some(_), 0..10) => {
-                leasehold_tests::http::Call::get(tenant.url("/.well-known/jwks.json"))
+            (Some(_), 0..10) => Call::get(tenant.url("/.well-known/jwks.json")).send(&tenant.http).await,
+            (Some(held), 10..25) => tenant.sessions(&held.access).await,
+            (Some(held), 25..28) => tenant.revoke(&held.refresh).await,
+            (Some(held), 28..36) => tenant.orders(&held.access).await,
+            (Some(held), 36..40) => {
+                let form = [("token", held.access.as_str())];
+                Call::post(tenant.url("/introspect"))
+                    .basic(BACKEND, &tenant.secret)
+                    .form(&form)
                     .send(&tenant.http)
                     .await
             }
-            (Some(held), 10..25) => tenant.sessions(&held.access).await,
-            (Some(held), 25..28) => tenant.revoke(&held.refresh).await,
+            (Some(_), 40) => tenant.admin().await.get("/users?limit=10").await,
             (Some(held), _) => tenant.refresh(&held.refresh).await,
         };
         lock(&seen).latencies.push(begin.elapsed());
