@@ -44,3 +44,33 @@ impl Presented {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+    use crate::refresh::proof::Proof;
+    use crate::token::testing::claims;
+
+    #[test]
+    fn what_is_presented_names_a_session_or_none() {
+        let refresh = RefreshToken {
+            user: UserId::generate(),
+            family: FamilyId::generate(),
+            generation: 7,
+            proof: Proof::new([3; 16]),
+            secret: Secret::new([9; 32]),
+        };
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let claimed = serde_json::to_value(claims()).unwrap();
+        let access = format!("{}.{}.c2ln", part(&serde_json::json!({"alg": "ES256"})), part(&claimed));
+        let family = |text: &str| Presented::read(&Secret::new(text.to_owned())).family();
+        assert_eq!(family(&refresh.encode()), Some((refresh.user, refresh.family)));
+        assert_eq!(family(&access), Some((claims().sub, claims().sid)));
+        for nothing in ["", "lhr_", "a.b.c", &access[..access.len() / 2]] {
+            assert_eq!(family(nothing), None, "{nothing}");
+        }
+    }
+}
