@@ -2,8 +2,8 @@
 //! and after it, the client comes again, and then everybody's sessions are looked at.
 //!
 //! The calls are the controls of the tenancy matrix ([`crate::world`]), so a new route without a row there fails here too.
-//! That is several hundred kills, each in a world of its own. A plain run takes every ninth; `CRASH_STEP=1` takes all, and
-//! `CRASH_ROUNDS=20` does it twenty times.
+//! That is several hundred kills, each with a tenant of its own. A plain run takes every ninth; `CRASH_STEP=1` takes all,
+//! `CRASH_ROUNDS=20` does it twenty times, and `CRASH_AT_ONCE=3` shares the rounds among three stacks.
 
 use leasehold_tests::http::Reply;
 use leasehold_tests::proxy::Rule;
@@ -11,6 +11,7 @@ use leasehold_tests::settings;
 use leasehold_tests::tenant::Session;
 
 use super::{Results, matrix, operations, persist, world};
+use crate::support::{report, together};
 use crate::template;
 use crate::world::World;
 
@@ -29,26 +30,47 @@ fn also(method: &str, path: &str) -> &'static [u16] {
 
 #[tokio::test]
 async fn every_route_killed_before_and_after_every_call_loses_no_session() {
-    let stage = world();
-    let step = settings::number("CRASH_STEP", 9).max(1);
-    let (mut cells, mut kills) = (0_usize, 0_usize);
-    for round in 0..settings::number("CRASH_ROUNDS", 1) {
+    let rounds = settings::number("CRASH_ROUNDS", 1);
+    let at_once = settings::number("CRASH_AT_ONCE", 1).clamp(1, rounds.max(1));
+    let swept = together(at_once, |stage| async move {
+        let (world, mut swept) = (world(), Swept::default());
+        for round in (stage..rounds).step_by(at_once) {
+            swept.round(&world, round).await;
+        }
+        swept
+    })
+    .await;
+    let sum = |count: fn(&Swept) -> usize| swept.iter().map(count).sum::<usize>();
+    let (kills, cells) = (sum(|swept| swept.kills), sum(|swept| swept.cells));
+    report(&[format!("crash sweep: {kills} kills of {cells} that there are, 0 sessions lost")]);
+}
+
+/// How many kills there are, and how many were tried.
+#[derive(Default)]
+struct Swept {
+    cells: usize,
+    kills: usize,
+}
+
+impl Swept {
+    async fn round(&mut self, stage: &super::World, round: usize) {
+        let step = settings::number("CRASH_STEP", 9).max(1);
         let mut results = Results::of("sweep");
         for (method, path) in template::routes() {
             let undisturbed = World::new(&stage.stack).await;
             let row = undisturbed.row(&method, &path);
-            let calls = operations(&stage, async {
+            let calls = operations(stage, async {
                 row.control.send(&undisturbed.here.http).await.expect(row.status);
             })
             .await;
             // A preflight without an origin calls nothing: nothing to kill it at.
             for (index, operation, action) in matrix(&calls) {
-                cells += 1;
+                self.cells += 1;
                 // An odd step meets kills before a call as often as those after one.
-                if !cells.is_multiple_of(step) {
+                if !self.cells.is_multiple_of(step) {
                     continue;
                 }
-                let world = World::new(&stage.stack).await;
+                let world = undisturbed.beside(&stage.stack).await;
                 let row = world.row(&method, &path);
                 stage.proxy.inject(Rule::any(action.clone()).nth(index));
                 let (first, reply) = persist(&world.here.http, &row.control).await;
@@ -59,23 +81,18 @@ async fn every_route_killed_before_and_after_every_call_loses_no_session() {
                     "{what}: {reply}"
                 );
                 everybody_lives(&world, (&method, &path), &reply, &what).await;
-                results.row(
-                    index,
-                    &format!("{operation} of {method} {path}"),
-                    &action,
-                    &first,
-                    &reply.status.to_string(),
-                );
-                kills += 1;
+                let operation = format!("{operation} of {method} {path}");
+                results.row(index, &operation, &action, &first, &reply.status.to_string());
+                self.kills += 1;
             }
         }
         if round == 0 {
             results.print();
         }
+        if settings::number("CRASH_ROUNDS", 1) > 1 {
+            report(&[format!("crash sweep: round {round} done, {} kills here so far", self.kills)]);
+        }
     }
-    crate::support::report(&[format!(
-        "crash sweep: {kills} kills of {cells} that there are, 0 sessions lost"
-    )]);
 }
 
 /// Whoever was not to end goes on, on one lineage; whoever was to end has ended.

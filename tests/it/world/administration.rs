@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Attempt, Row, World};
 
 /// A tenant's administration: an admin who has signed in, and ids and tags of what there is.
+#[derive(Clone)]
 pub struct Administered {
     pub(super) admin: Admin,
     user: String,

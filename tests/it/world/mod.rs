@@ -40,18 +40,38 @@ pub struct World {
 impl World {
     /// Two fresh tenants on a stack.
     pub async fn new(stack: &Stack) -> Self {
-        let (here, there) = (Tenant::create(stack).await, Tenant::create(stack).await);
+        let there = Tenant::create(stack).await;
         // The other tenant's user has a name that is taken here too, with another password.
         there.add_user(stack, "theo", "lagoon-Hammer 8 violet").await;
+        let theirs = there.login().await;
+        let backend = there.login_backend().await;
+        let administered = Administered::new(&there, &theirs.sid).await;
+        Self::of(stack, there, theirs, backend, administered).await
+    }
+
+    /// A fresh tenant here, beside the same other one.
+    pub async fn beside(&self, stack: &Stack) -> Self {
+        let (there, theirs) = (self.there.clone(), self.theirs.clone());
+        Self::of(stack, there, theirs, self.backend_there.clone(), self.theirs_administered.clone()).await
+    }
+
+    async fn of(
+        stack: &Stack,
+        there: Tenant,
+        theirs: Session,
+        backend_there: Session,
+        theirs_administered: Administered,
+    ) -> Self {
+        let here = Tenant::create(stack).await;
         here.add_user(stack, "theo", "meadow-Anchor 1 copper").await;
-        let (end_here, theirs) = (here.login().await, there.login().await);
+        let end_here = here.login().await;
         Self {
             mine: here.login().await,
             openid: here.login_for("openid").await,
-            backend_there: there.login_backend().await,
             base: stack.base_url(),
             admin: Administered::new(&here, &end_here.sid).await,
-            theirs_administered: Administered::new(&there, &theirs.sid).await,
+            backend_there,
+            theirs_administered,
             end_here,
             theirs,
             here,
