@@ -10,7 +10,7 @@ use leasehold_tests::stack::{Setup, Stack};
 use leasehold_tests::tenant::{APP, Admin, Session, Tenant};
 use serde_json::{Value, json};
 
-use crate::support::{days, eventually, report, seconds, timed};
+use crate::support::{days, eventually, report, restart, seconds, timed};
 
 /// Decisions of the big count: a thousand every day, `DECISIONS=10000` for the record.
 fn decisions() -> usize {
@@ -36,21 +36,6 @@ async fn make_known(stack: &Stack, tenant: &Tenant, versions: &[&str]) {
         }
     }
     restart(stack, &["login"]).await;
-}
-
-/// Ends processes in order, as Lambda does, and waits for those that take their place.
-async fn restart(stack: &Stack, functions: &[&str]) {
-    for function in functions {
-        let before = stack.instances_of(function);
-        for pid in &before {
-            process::signal("TERM", i64::from(*pid));
-        }
-        eventually("the function is back", seconds(30), || async {
-            let now = stack.instances_of(function);
-            now.len() == before.len() && now.iter().all(|pid| !before.contains(pid))
-        })
-        .await;
-    }
 }
 
 async fn show(admin: &Admin, query: &str) -> BTreeMap<String, Value> {

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use leasehold_tests::clock::Clock;
+use leasehold_tests::process;
 use leasehold_tests::stack::{Setup, Stack};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
@@ -37,6 +38,21 @@ pub fn eventually<F: Future<Output = bool>>(
             assert!(Instant::now() < deadline, "at {caller}: not within {bound:?}: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// Ends processes in order, as Lambda does, and waits for those that take their place.
+pub async fn restart(stack: &Stack, functions: &[&str]) {
+    for function in functions {
+        let before = stack.instances_of(function);
+        for pid in &before {
+            process::signal("TERM", i64::from(*pid));
+        }
+        eventually("the function is back", seconds(30), || async {
+            let now = stack.instances_of(function);
+            now.len() == before.len() && now.iter().all(|pid| !before.contains(pid))
+        })
+        .await;
     }
 }
 

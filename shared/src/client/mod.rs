@@ -53,6 +53,9 @@ pub struct ClientSecret {
     /// Until when it is good, once another took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// What a newer release keeps here.
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 impl ClientSecret {
@@ -63,7 +66,7 @@ impl ClientSecret {
         let encoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random);
         let text = format!("{SECRET_PREFIX}{encoded}");
         let hash = sha256(text.as_bytes()).into();
-        (Secret::new(text), Self { hash, created_at: now, until: None })
+        (Secret::new(text), Self { hash, created_at: now, until: None, rest: Rest::default() })
     }
 
     /// Whether it is good at `now`.
@@ -175,8 +178,12 @@ impl Client {
     pub fn known_secrets(&self) -> Vec<ClientSecret> {
         let before =
             self.secret_hashes.iter().filter(|hash| !self.secrets.iter().any(|known| known.hash == **hash));
-        let before =
-            before.map(|hash| ClientSecret { hash: *hash, created_at: self.created_at, until: None });
+        let before = before.map(|hash| ClientSecret {
+            hash: *hash,
+            created_at: self.created_at,
+            until: None,
+            rest: Rest::default(),
+        });
         before.chain(self.secrets.iter().cloned()).collect()
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
 use crate::clock::Timestamp;
+use crate::rest::Rest;
 use crate::secret::{Secret, same_bytes, sha256};
 
 /// What every code begins with, so that secret scanners find one that leaked.
@@ -18,6 +19,9 @@ pub struct OneTimeCode {
     hash: Bytes<32>,
     /// Until when it is good.
     pub until: Timestamp,
+    /// What a newer release keeps here.
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 impl OneTimeCode {
@@ -26,7 +30,7 @@ impl OneTimeCode {
         let random: [u8; 32] = crate::secret::random();
         let text = format!("{CODE_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
         let hash = sha256(text.as_bytes()).into();
-        (Secret::new(text), Self { hash, until: now.plus_seconds(lives_seconds) })
+        (Secret::new(text), Self { hash, until: now.plus_seconds(lives_seconds), rest: Rest::default() })
     }
 
     /// Whether this is the code, and its time is not over.

@@ -2,130 +2,128 @@
 //!
 //! A reader of that release takes an item if every member that it requires is there with the type it had. What it
 //! requires is not known here, but is at most what it wrote into *every* item of a kind; a member that it wrote into
-//! some is optional, and must have the same type where it is.
+//! some is optional, must have the same type where it is, and must still be in one of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use leasehold_tests::tenant::fresh_name;
 use serde_json::{Value, json};
 
-use super::{items, kind, recorded, scene, text};
-use leasehold_tests::stack::Setup;
-use leasehold_tests::tenant::fresh_name;
-
-/// Paths to members with their types: whether every item of the kind had them. A list's elements are taken together.
-#[derive(Debug, Default)]
-struct Shape {
-    seen: usize,
-    members: BTreeMap<String, (usize, BTreeSet<String>)>,
-}
-
-impl Shape {
-    fn add(&mut self, item: &Value) {
-        self.seen += 1;
-        let mut found = BTreeMap::new();
-        members(item, "", &mut found);
-        for (path, types) in found {
-            let (count, known) = self.members.entry(path).or_default();
-            *count += 1;
-            known.extend(types);
-        }
-    }
-
-    /// What an item of this kind lacks, or has in another type.
-    fn refuses(&self, item: &Value) -> Vec<String> {
-        let mut found = BTreeMap::new();
-        members(item, "", &mut found);
-        let mut wrong = Vec::new();
-        for (path, (count, types)) in &self.members {
-            match found.get(path) {
-                None if *count == self.seen => wrong.push(format!("without {path}")),
-                None => {}
-                Some(now) if now.is_subset(types) => {}
-                Some(now) => wrong.push(format!("{path} is {now:?}, was {types:?}")),
-            }
-        }
-        wrong
-    }
-}
-
-/// Every member of an item in DynamoDB JSON, with its types. Members of a map whose names are data (a user's claims) would
-/// be taken for a shape; the scene has none.
-fn members(map: &Value, at: &str, found: &mut BTreeMap<String, BTreeSet<String>>) {
-    for (name, value) in map.as_object().into_iter().flatten() {
-        value_at(value, &format!("{at}/{name}"), found);
-    }
-}
-
-fn value_at(value: &Value, at: &str, found: &mut BTreeMap<String, BTreeSet<String>>) {
-    let Some((name, inner)) = value.as_object().and_then(|value| value.iter().next()) else { return };
-    found.entry(at.to_owned()).or_default().insert(name.clone());
-    match name.as_str() {
-        "M" => members(inner, at, found),
-        "L" => {
-            for element in inner.as_array().into_iter().flatten() {
-                value_at(element, &format!("{at}[]"), found);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn shapes(items: &[Value]) -> BTreeMap<&'static str, Shape> {
-    let mut shapes: BTreeMap<&'static str, Shape> = BTreeMap::new();
-    for item in items {
-        shapes.entry(kind(item)).or_default().add(item);
-    }
-    shapes
-}
+use super::kinds::{NEW, kind};
+use super::scene::scene;
+use super::shape::{Shape, shapes};
+use super::{items, recorded_items, setup, table, text};
 
 #[tokio::test]
 async fn what_this_release_writes_has_what_the_one_before_reads() {
-    let recorded = recorded();
-    let before = shapes(recorded["items"].as_array().expect("items"));
-    let stack = Setup::default().start();
-    let name = fresh_name();
-    scene(&stack, &name).await;
-    let now = items(&stack, &name).await;
+    let before = shapes(&recorded_items());
+    let stack = setup().start();
+    let (table, name) = (table(&stack).await, fresh_name());
+    scene(&stack, &table, &name).await;
+    let now = items(&table, &name).await;
     let mut wrong = Vec::new();
-    let mut compared = BTreeSet::new();
     for item in &now {
         let kind = kind(item);
-        let Some(shape) = before.get(kind) else { continue };
-        compared.insert(kind);
-        wrong
-            .extend(shape.refuses(item).into_iter().map(|why| format!("{kind} {}: {why}", text(item, "SK"))));
+        let Some(shape) = before.get(kind) else {
+            assert_eq!(kind, NEW, "a kind that is known was recorded");
+            continue;
+        };
+        wrong.extend(
+            shape.refuses(kind, item).into_iter().map(|why| format!("{kind} {}: {why}", text(item, "SK"))),
+        );
+    }
+    let after = shapes(&now);
+    for (kind, shape) in &before {
+        let missing = after.get(kind).map(|now| shape.missing_from(now));
+        let missing = missing.unwrap_or_else(|| vec!["the kind itself".to_owned()]);
+        wrong.extend(missing.into_iter().map(|what| format!("{kind}: {what} is nowhere any more")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     let kinds: BTreeSet<&str> = before.keys().copied().collect();
-    assert_eq!(compared, kinds, "the scene writes every kind that it wrote then");
-    assert!(!kinds.contains("new in this release"), "{kinds:?}");
+    assert!(!kinds.contains(NEW), "{kinds:?}");
+}
+
+fn learn(kind: &str, items: &[Value]) -> Shape {
+    let mut shape = Shape::default();
+    for item in items {
+        shape.add(kind, item);
+    }
+    shape
 }
 
 #[test]
 fn a_member_left_out_or_of_another_type_is_found() {
     let old = [
         json!({"a": {"S": "x"}, "b": {"M": {"c": {"N": "1"}}}, "d": {"L": [{"M": {"e": {"S": ""}}}]}}),
-        json!({"a": {"S": "y"}, "b": {"M": {"c": {"N": "2"}}}, "d": {"L": [{"M": {"e": {"S": ""}}}]}, "f": {"BOOL": true}}),
+        json!({"a": {"S": "y"}, "b": {"M": {"c": {"N": "2"}}},
+            "d": {"L": [{"M": {"e": {"S": ""}, "g": {"N": "1"}}}, {"M": {"e": {"S": ""}}}]}, "f": {"BOOL": true}}),
     ];
-    let mut shape = Shape::default();
-    for item in &old {
-        shape.add(item);
-    }
+    let shape = learn("client", &old);
     let mut newer = old[0].clone();
     newer["new"] = json!({"S": "of no matter"});
-    assert!(shape.refuses(&newer).is_empty());
+    assert_eq!(shape.refuses("client", &newer), [] as [String; 0]);
     for (pointer, value) in [
         ("/a", json!({"N": "1"})),
         ("/b/M/c", json!({"S": "1"})),
         ("/d/L/0/M/e", json!({"NULL": true})),
+        ("/d/L/0/M/g", json!({"S": "1"})),
         ("/b/M", json!({})),
-        ("/d/L/0/M", json!({})),
+        ("/d/L/1/M", json!({})),
     ] {
         let mut other = old[1].clone();
         *other.pointer_mut(pointer).expect("a member") = value;
-        assert!(!shape.refuses(&other).is_empty(), "{pointer}");
+        assert_eq!(shape.refuses("client", &other).len(), 1, "{pointer}");
     }
     let mut other = old[1].clone();
     other["f"] = json!({"S": "true"});
-    assert_eq!(shape.refuses(&other).len(), 1, "optional, and of another type");
+    assert_eq!(shape.refuses("client", &other).len(), 1, "optional, and of another type");
+}
+
+#[test]
+fn an_optional_member_that_no_item_has_any_more_is_found() {
+    let secret = |until: Option<&str>| {
+        let mut secret = json!({"M": {"hash": {"S": "x"}}});
+        if let Some(name) = until {
+            secret["M"][name] = json!({"N": "1"});
+        }
+        secret
+    };
+    let client = |until: &str| {
+        [json!({"secrets": {"L": [secret(Some(until)), secret(None)]}}), json!({"secrets": {"L": []}})]
+    };
+    let before = learn("client", &client("until"));
+    assert_eq!(before.missing_from(&learn("client", &client("until"))), [] as [String; 0]);
+    assert_eq!(before.missing_from(&learn("client", &client("good_until"))), ["/secrets/[]/until"]);
+}
+
+#[test]
+fn names_that_are_data_are_no_shape_and_what_stands_there_is() {
+    let rows = [
+        (
+            "user",
+            json!({"claims": {"M": {"a": {"N": "1"}}}}),
+            json!({"claims": {"M": {"b": {"S": "x"}}}}),
+            json!({"claims": {"S": "{}"}}),
+        ),
+        (
+            "versions",
+            json!({"known": {"M": {"ios/1": {"N": "1"}}}, "candidates": {"M": {"ios/2": {"M": {"day": {"N": "1"}}}}}}),
+            json!({"known": {"M": {}}, "candidates": {"M": {"web/1": {"M": {"day": {"N": "1"}}}}}}),
+            json!({"known": {"M": {}}, "candidates": {"M": {"web/1": {"M": {"at": {"N": "1"}}}}}}),
+        ),
+        (
+            "health counts",
+            json!({"n.verify.ok": {"N": "1"}, "expires_at": {"N": "1"}}),
+            json!({"n.refresh.reuse": {"N": "1"}, "expires_at": {"N": "1"}}),
+            json!({"n.verify.ok": {"S": "1"}, "expires_at": {"N": "1"}}),
+        ),
+    ];
+    for (kind, old, good, bad) in rows {
+        let shape = learn(kind, &[old]);
+        assert_eq!(shape.refuses(kind, &good), [] as [String; 0], "{kind}");
+        assert_eq!(shape.refuses(kind, &bad).len(), 1, "{kind}");
+    }
+    let (old, renamed) = (json!({"n.verify.ok": {"N": "1"}}), json!({"c.verify.ok": {"N": "1"}}));
+    let missing = learn("health counts", &[old]).missing_from(&learn("health counts", &[renamed]));
+    assert_eq!(missing, ["/n.*"]);
 }
