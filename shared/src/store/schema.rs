@@ -280,7 +280,7 @@ mod tests {
         let hex = "01".repeat(16);
         let zeros = "A".repeat(43);
         let window = |key| counter(&acme, &Counter::at(key, &Limits::default(), now));
-        let rows: [(Key, &str, String); 12] = [
+        let rows: [(Key, &str, String); 15] = [
             (tenant(&acme), "T#acme", "TENANT".to_owned()),
             (client(&acme, &"app".parse().unwrap()), "T#acme", "CLIENT#app".to_owned()),
             (wrapped(&acme, &zeros.parse().unwrap()), "T#acme", format!("WRAPPED#{zeros}")),
@@ -297,6 +297,10 @@ mod tests {
             (known_device(&acme, &name, &device), "T#acme#X#L#ada", format!("K#{zeros}")),
             (window(CounterKey::Account(name.clone())), "T#acme#X#L#ada", "A#1800000000".to_owned()),
             (directory_at(3, &acme), "TENANTS#3", "acme".to_owned()),
+            // Shards by the first byte of SHA-256.
+            (directory(&acme), "TENANTS#2", "acme".to_owned()),
+            (listed(&acme, &name), "T#acme#N#13", "ada".to_owned()),
+            (health(&acme, 24 * 20_833 + 8, "shop/1"), "T#acme#H#20833", "08#shop/1".to_owned()),
         ];
         for (key, pk, sk) in rows {
             assert_eq!((key.pk.as_str(), key.sk), (pk, sk));

@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use leasehold_tests::dice::Dice;
 use leasehold_tests::http::{Call, encode};
-use leasehold_tests::process::resources;
+use leasehold_tests::process::{left_by, resources};
 use leasehold_tests::settings;
 use leasehold_tests::stack::{Setup, Stack};
 use leasehold_tests::tenant::{APP, PASSWORD, Session, Tenant};
 use tokio::sync::Mutex as AsyncMutex;
 
+const INSTANCES: u32 = 2;
 const FUNCTIONS: [&str; 4] = ["login", "refresh", "revoke", "jwks"];
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -41,7 +42,7 @@ async fn main() -> ExitCode {
     let requests = settings::number("EDITS_REQUESTS", 1_000_000);
     let seed = settings::number("EDITS_SEED", 1) as u64;
     let at_once = settings::number("EDITS_AT_ONCE", 16);
-    let stack = Arc::new(Setup::default().instances(2).start());
+    let stack = Arc::new(Setup::default().instances(INSTANCES).start());
     let mut targets = Vec::new();
     for algorithm in ["RS256", "ES256", "EdDSA"] {
         let tenant = Tenant::create_with(&stack, algorithm, serde_json::json!({})).await;
@@ -90,12 +91,24 @@ fn memory(stack: &Stack) -> BTreeMap<&'static str, u64> {
     FUNCTIONS.iter().map(|function| (*function, largest(function))).collect()
 }
 
+/// How many requests a function has had.
+fn served(tally: &Tally, function: &str) -> u64 {
+    let statuses = tally.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+    let of = |what: &str| match what.rsplit('/').next() {
+        Some("token" | "refresh" | "confirm") => "refresh",
+        Some("revoke" | "sessions") => "revoke",
+        _ => "login",
+    };
+    statuses.iter().filter(|((what, _), _)| of(what) == function).map(|(_, count)| *count as u64).sum()
+}
+
 fn finish(stack: &Stack, tally: &Tally, before: &BTreeMap<&'static str, u64>, begin: Instant) -> ExitCode {
     let after = memory(stack);
     let mut broken = std::mem::take(&mut *tally.broken.lock().unwrap_or_else(PoisonError::into_inner));
     for (function, kib) in &after {
-        println!("  {function}: {} KiB before, {kib} KiB after", before[function]);
-        if *kib > before[function] + 32 * 1024 {
+        let served = served(tally, function);
+        println!("  {function}: {} KiB before, {kib} KiB after {served} requests", before[function]);
+        if *kib > before[function] + 8 * 1024 + left_by(served / u64::from(INSTANCES)) {
             broken.push(format!("{function} has grown from {} to {kib} KiB", before[function]));
         }
     }
