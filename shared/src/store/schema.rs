@@ -327,6 +327,18 @@ mod tests {
     }
 
     #[test]
+    fn revocations_of_a_span_lie_in_its_buckets_and_after_their_place() {
+        let acme: TenantId = "acme".parse().unwrap();
+        let at = Timestamp::from_seconds;
+        let buckets: Vec<String> = revocation_buckets(&acme, at(1_799_999_999), at(1_800_000_600)).collect();
+        assert_eq!(buckets, ["T#acme#R#2999999", "T#acme#R#3000000", "T#acme#R#3000001"]);
+        assert_eq!(revocation(&acme, at(1_799_999_999)).pk, buckets[0]);
+        let place = |after| revocation_place(&Cursor { at: Timestamp::from_millis(5), after });
+        assert_eq!(place(None), "0000000000005");
+        assert_eq!(place(Some("Zm9v".to_owned())), "0000000000005#Zm9v");
+    }
+
+    #[test]
     fn the_spread_of_lists_is_within_its_bounds_and_uses_them() {
         let acme: TenantId = "acme".parse().unwrap();
         let names: Vec<LoginId> = (0..200).map(|n| format!("user{n}").parse().unwrap()).collect();
