@@ -323,6 +323,7 @@ mod tests {
             assert!(*sk >= moment(now) && *sk < moment_end(now), "{sk}");
         }
         assert_eq!(moment(Timestamp::from_millis(5)), "0000000000005", "sorted as text");
+        assert_eq!(moment_end(Timestamp::from_millis(5)), "0000000000005$");
         assert_ne!(revocation(&acme, now).sk, entry.sk, "two of one moment");
     }
 
