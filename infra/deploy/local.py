@@ -92,7 +92,8 @@ def run_tests(account, stage, stack, folder):
         skipped = [part for name in names for part in ("--skip", name)]
         ran = subprocess.run(
             # The whole workspace, so that nothing is compiled anew with other features.
-            ["cargo", "test", "--workspace", "--test", "it", "--", *skipped],
+            # The emulator is one process of Python: more at once would wait for it until something times out.
+            ["cargo", "test", "--workspace", "--test", "it", "--", "--test-threads=2", *skipped],
             cwd=template.ROOT,
             env={**os.environ, "STACK": str(file), "RUST_BACKTRACE": "0"},
             stdout=subprocess.PIPE,

@@ -1,7 +1,9 @@
 //! What Leasehold's functions share, in three rings: pure domain, adapters to AWS, HTTP edge.
 //!
 //! A module may use only modules of its own ring and of those above it, and the AWS SDK appears only in `store`, `kms`,
-//! `reach` and `app`; a test reads the rings here and keeps both. Domain code takes the present moment and randomness as arguments, does no I/O and does not log.
+//! `reach` and `app`; a test reads the rings here and keeps both.
+//!
+//! Domain code takes the present moment and randomness as arguments, does no I/O and does not log.
 
 // Pure.
 pub mod clock;

@@ -377,16 +377,25 @@ impl Step<'_> {
         }
     }
 
+    /// Whether KMS may not know the key everywhere yet.
+    fn is_young(&self, key: &Key) -> bool {
+        self.now < key.published_at.plus_seconds(self.margins.fallback_seconds)
+    }
+
     /// Makes a private half unable to sign, then writes that down: the tenant as written. `None` when the key is in use after
     /// all, and then able to sign again.
     async fn disable(&self, key: &Key) -> Result<Option<Tenant>, StepError> {
         match key.custody {
             Custody::Kms => match self.kms.disable_key(self.tenant, &key.arn).await {
                 Ok(()) => {}
-                // A key that KMS does not know or is deleting can't sign either. One that was just made may not be known
-                // everywhere yet, and can sign where it is: it stays due.
-                Err(KmsError::NotUsable(_))
-                    if self.now >= key.published_at.plus_seconds(self.margins.fallback_seconds) => {}
+                // One that was just made may not be known everywhere yet, and can sign where it is: it stays due.
+                Err(KmsError::NotUsable(trouble))
+                    if trouble.is("NotFoundException") && self.is_young(key) =>
+                {
+                    return Err(KmsError::NotUsable(trouble).into());
+                }
+                // Any other that KMS does not know or is deleting can't sign either.
+                Err(KmsError::NotUsable(_)) => {}
                 Err(error) => return Err(error.into()),
             },
             // Nobody signs with it: functions sign with the active key alone, and drop it from memory.

@@ -28,6 +28,11 @@ impl Trouble {
         Self { operation, what }
     }
 
+    /// Whether the service refused the call with this code.
+    pub fn is(&self, code: &str) -> bool {
+        self.what == code
+    }
+
     /// Something else that went wrong with a call.
     pub fn with(operation: &'static str, what: impl Into<String>) -> Self {
         Self { operation, what: what.into() }

@@ -126,13 +126,9 @@ fn documented(route: &str) -> Vec<String> {
     let mut table = text.lines().skip_while(|line| *line != "## AWS calls");
     let row = table.find_map(|line| line.strip_prefix(start.as_str())).expect("a row of the table");
     let words = row.split(|c: char| !c.is_ascii_alphabetic());
-    // Operations have a capital letter within, or are the one that has not.
-    let mut operations: Vec<String> = words
-        .filter(|word| {
-            *word == "Sign" || *word == "Query" || word.ends_with("Item") || word.ends_with("Items")
-        })
-        .map(str::to_owned)
-        .collect();
+    // The row says "at once" and "the hash" too: operations are the words with a capital letter.
+    let mut operations: Vec<String> =
+        words.filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase())).map(str::to_owned).collect();
     operations.sort_unstable();
     operations
 }

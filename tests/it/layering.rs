@@ -42,6 +42,9 @@ fn rings() -> BTreeMap<String, usize> {
             rings.insert(module.to_owned(), ring.expect("a ring before its modules"));
         }
     }
+    for (ring, name) in RINGS.iter().enumerate() {
+        assert!(rings.values().any(|of| *of == ring), "lib.rs has no modules under `{name}`");
+    }
     rings
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{days, report, timed};
 use crate::template;
-use crate::world::{Attempt, World};
+use crate::world::{Attempt, Naming, World};
 
 #[tokio::test]
 async fn no_credential_of_one_tenant_is_worth_anything_at_another() {
@@ -35,7 +35,8 @@ async fn no_credential_of_one_tenant_is_worth_anything_at_another() {
         }
         let (route, theirs) = (format!("{method} {path}"), world.credentials_there().await);
         // On the emulator every call takes long; the functions are the same.
-        for cell in world.cells(&row.control, &theirs, deployed().is_none()) {
+        let naming = if deployed().is_none() { Naming::EveryWay } else { Naming::Not };
+        for cell in world.cells(&row.control, &theirs, naming) {
             cell.must_be_refused(&world, &route).await;
             cells += 1;
         }
@@ -76,7 +77,7 @@ async fn nothing_is_worth_anything_once_it_has_expired() {
         if due == 200 && path.ends_with("introspect") {
             assert_eq!(reply.json(), json!({"active": false}));
         }
-        for cell in world.cells(&row.control, &theirs, false) {
+        for cell in world.cells(&row.control, &theirs, Naming::Not) {
             cell.must_be_refused(&world, &route).await;
             cells += 1;
         }

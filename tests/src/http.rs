@@ -107,13 +107,6 @@ impl Call {
         self.body("application/x-www-form-urlencoded", text.join("&"))
     }
 
-    /// The same call with a header line in place of the one of that name, or as one more.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.retain(|(known, _)| known != name);
-        self.header(name, value)
-    }
-
     /// The same call without a header line.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {

@@ -270,6 +270,15 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_keeps_what_a_later_release_wrote_into_it() {
+        let (_, kept) = ClientSecret::draw(NOW);
+        let mut written = serde_json::to_value(&kept).unwrap();
+        written["of_the_next"] = serde_json::json!({"a": null});
+        let read: ClientSecret = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), written);
+    }
+
+    #[test]
     fn only_a_confidential_client_has_a_secret_and_only_a_good_one_counts() {
         let (client_now, secret) = client(ClientType::Confidential);
         let (_, other) = client(ClientType::Confidential);

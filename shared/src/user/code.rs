@@ -44,6 +44,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_code_keeps_what_a_later_release_wrote_into_it() {
+        let (_, kept) = OneTimeCode::draw(60, Timestamp::from_seconds(100));
+        let mut written = serde_json::to_value(&kept).unwrap();
+        written["of_the_next"] = serde_json::json!([1, "b"]);
+        let read: OneTimeCode = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), written);
+    }
+
+    #[test]
     fn only_the_code_itself_counts_and_only_in_its_time() {
         let now = Timestamp::from_seconds(100);
         let (text, kept) = OneTimeCode::draw(60, now);

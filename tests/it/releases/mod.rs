@@ -106,6 +106,7 @@ async fn record() {
 /// A folder with the functions of the release before, and with this one's where that had none.
 fn previous() -> PathBuf {
     let given = settings::previous().expect("PREVIOUS, the folder of the other release's binaries");
+    let given = fs::canonicalize(given).expect("PREVIOUS is a folder");
     let folder = settings::scratch().join(format!("{}-previous", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     for function in functions() {

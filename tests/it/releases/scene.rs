@@ -162,7 +162,7 @@ async fn sign_much(tenant: &Tenant, table: &Table) {
             return;
         }
     }
-    leasehold_tests::http::fail("12 signatures never fell into one second");
+    leasehold_tests::http::fail("six signatures never fell into one second");
 }
 
 /// Leads a tenant's keys from custody `kms` to `wrapped`. There is one in each state then: compromised and retiring, both

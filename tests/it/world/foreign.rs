@@ -19,6 +19,15 @@ pub struct Cell {
     call: Call,
 }
 
+/// Whether the other tenant is named beside its credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// In every way there is.
+    EveryWay,
+    /// Not at all.
+    Not,
+}
+
 /// Members of bodies in which credentials stand.
 const MEMBERS: [&str; 5] = ["password", "refresh_token", "token", "client_secret", "code"];
 
@@ -49,11 +58,11 @@ impl World {
     }
 
     /// The cells of a route, made from its control.
-    pub fn cells(&self, control: &Call, theirs: &[Credential], named: bool) -> Vec<Cell> {
+    pub fn cells(&self, control: &Call, theirs: &[Credential], naming: Naming) -> Vec<Cell> {
         let mut cells = Vec::new();
         for Credential { what, text } in theirs {
             for (place, call) in places(control, text) {
-                if named {
+                if naming == Naming::EveryWay {
                     for (how, call) in self.namings(&call) {
                         let what = format!("their {what} {place}, naming them {how}");
                         cells.push(Cell { what, call });

@@ -4,6 +4,7 @@ mod administration;
 mod foreign;
 
 use administration::Administered;
+pub use foreign::Naming;
 use leasehold_tests::http::{Call, fail};
 use leasehold_tests::stack::Stack;
 use leasehold_tests::tenant::{APP, BACKEND, PASSWORD, Session, Tenant, USER};

@@ -97,6 +97,12 @@ impl Kept {
         for item in items(&self.table, TENANT).await {
             let has_mark = |value: &Value| value["of_the_next"]["M"]["a"]["L"][1]["S"] == "b";
             assert!(!self.is_of_then(&item) || has_mark(&item), "{item}");
+            // A secret or a code of then, wherever it still is.
+            let mut within = item.clone();
+            for nested in hashed(&mut within) {
+                let is_of_then = self.record["items"].to_string().contains(text(nested, "hash"));
+                assert!(!is_of_then || has_mark(nested), "{item}");
+            }
             if kind(&item) == "tenant" {
                 assert!(has_mark(&item["policy"]["M"]), "{item}");
                 let keys = item["ring"]["L"].as_array().expect("keys").iter().map(|key| &key["M"]);
