@@ -387,7 +387,6 @@ impl Step<'_> {
     async fn disable(&self, key: &Key) -> Result<Option<Tenant>, StepError> {
         match key.custody {
             Custody::Kms => match self.kms.disable_key(self.tenant, &key.arn).await {
-                Ok(()) => {}
                 // One that was just made may not be known everywhere yet, and can sign where it is: it stays due.
                 Err(KmsError::NotUsable(trouble))
                     if trouble.is("NotFoundException") && self.is_young(key) =>
@@ -395,7 +394,7 @@ impl Step<'_> {
                     return Err(KmsError::NotUsable(trouble).into());
                 }
                 // Any other that KMS does not know or is deleting can't sign either.
-                Err(KmsError::NotUsable(_)) => {}
+                Ok(()) | Err(KmsError::NotUsable(_)) => {}
                 Err(error) => return Err(error.into()),
             },
             // Nobody signs with it: functions sign with the active key alone, and drop it from memory.
