@@ -25,6 +25,15 @@ pub const TILL: (&str, &str) =
     ("/clients", r#"{"client_id":"till","type":"confidential","audiences":[],"scopes":["read"]}"#);
 /// As [`TILL`].
 pub const CORA: (&str, &str) = ("/users", r#"{"username":"cora","roles":["clerk"]}"#);
+/// What is no good any more after the scene.
+pub const DEAD: [&str; 6] = [
+    "revoked",
+    "ended by theft",
+    "before a new password",
+    "of a disabled user",
+    "of a removed user",
+    "signed out",
+];
 /// How long a replaced secret stays good, in seconds.
 pub const OVERLAP_SECONDS: u64 = 7200;
 
@@ -111,6 +120,12 @@ pub async fn login_with(
     }
     let call = Call::post(tenant.url("/login")).header("x-client-version", version).json(&body);
     call.send(&tenant.http).await
+}
+
+/// Signs the user in at a confidential client.
+pub async fn login_at(tenant: &Tenant, client: &str, secret: &str) -> Reply {
+    let body = json!({"client_id": client, "username": USER, "password": PASSWORD});
+    Call::post(tenant.url("/login")).basic(client, secret).json(&body).send(&tenant.http).await
 }
 
 async fn sessions(tenant: &Tenant, held: &mut Held) {

@@ -1,19 +1,13 @@
 //! Users, admins and clients find what was theirs: passwords, codes, secrets, rights.
 
-use leasehold_tests::http::{Call, Reply};
-use leasehold_tests::tenant::{APP, BACKEND, PASSWORD, Session, Tenant, USER};
+use leasehold_tests::tenant::{APP, BACKEND, PASSWORD, Session, USER};
 use serde_json::{Value, json};
 
 use super::super::scene::{
-    BROUGHT, CORA, DEVICE, NEW_PASSWORD, OVERLAP_SECONDS, TILL, VERSION, login_with, once,
+    BROUGHT, CORA, DEVICE, NEW_PASSWORD, OVERLAP_SECONDS, TILL, VERSION, login_at, login_with, once,
 };
 use super::Kept;
 use crate::support::seconds;
-
-async fn login_at(tenant: &Tenant, client: &str, secret: &str) -> Reply {
-    let body = json!({"client_id": client, "username": USER, "password": PASSWORD});
-    Call::post(tenant.url("/login")).basic(client, secret).json(&body).send(&tenant.http).await
-}
 
 #[tokio::test]
 async fn users_and_admins_sign_in_and_find_what_was_theirs() {

@@ -4,7 +4,7 @@ use leasehold_tests::http::Call;
 use leasehold_tests::tenant::{API, APP, BACKEND, Session, Tenant};
 use serde_json::json;
 
-use super::super::scene::{BLOCKED, VERSION, gwens};
+use super::super::scene::{BLOCKED, DEAD, VERSION, gwens};
 use super::Kept;
 
 async fn refresh_backend(tenant: &Tenant, refresh_token: &str) -> Session {
@@ -33,15 +33,7 @@ async fn sessions_go_on_as_they_were_left() {
     assert_eq!(confirmed.generation(), 2);
     tenant.rotate(kept.token("at a device")).await;
     refresh_backend(tenant, kept.token("backend")).await;
-    let dead = [
-        "revoked",
-        "ended by theft",
-        "before a new password",
-        "of a disabled user",
-        "of a removed user",
-        "signed out",
-    ];
-    for what in dead {
+    for what in DEAD {
         tenant.refuses(kept.token(what)).await;
     }
     tenant.rotate(kept.token("after it")).await;

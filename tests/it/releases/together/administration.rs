@@ -3,18 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use leasehold_tests::http::{Call, Reply};
-use leasehold_tests::tenant::{Admin, BACKEND, PASSWORD, Session, Tenant, USER};
+use leasehold_tests::tenant::{Admin, BACKEND, PASSWORD, Session};
 use serde_json::{Value, json};
 
-use super::super::scene::{BROUGHT, CORA, NEW_PASSWORD, TILL, VERSION, names, once};
+use super::super::scene::{BROUGHT, CORA, NEW_PASSWORD, TILL, VERSION, login_at, names, once};
 use super::Sides;
 use crate::support::{restart, seconds};
-
-async fn login_at(tenant: &Tenant, client: &str, secret: &str) -> Reply {
-    let body = json!({"client_id": client, "username": USER, "password": PASSWORD});
-    Call::post(tenant.url("/login")).basic(client, secret).json(&body).send(&tenant.http).await
-}
 
 async fn path_of(admin: &Admin, username: &str) -> String {
     format!("/users/{}", admin.user(username).await["user_id"].as_str().expect("an id"))

@@ -6,7 +6,7 @@ use leasehold_tests::http::Call;
 use leasehold_tests::tenant::{PASSWORD, Session, USER};
 use serde_json::json;
 
-use super::super::scene::{BLOCKED, NEW_PASSWORD, gwens};
+use super::super::scene::{BLOCKED, DEAD, NEW_PASSWORD, gwens};
 use super::Sides;
 use crate::support::together;
 
@@ -51,14 +51,7 @@ impl Sides<'_> {
         assert!(next.body["id_token"].is_string(), "{}", next.body);
         let call = Call::get(here.url("/userinfo")).bearer(&next.access);
         call.send(&here.http).await.expect(200);
-        for dead in [
-            "revoked",
-            "ended by theft",
-            "before a new password",
-            "of a disabled user",
-            "of a removed user",
-            "signed out",
-        ] {
+        for dead in DEAD {
             there.refuses(self.token(dead)).await;
         }
         let blocked = there.refresh_call(&next.refresh).header("x-client-version", BLOCKED);
