@@ -13,7 +13,7 @@ use aws_sdk_kms::types::{
 use crate::clock::Timestamp;
 use crate::id::TenantId;
 use crate::keys::{Algorithm, PublicKey};
-use crate::reach::Reach;
+use crate::reach::{Reach, ask_for_nothing};
 use crate::secret::{Secret, sha256};
 use crate::token::compact::ecdsa_from_der;
 use crate::trouble::Trouble;
@@ -115,16 +115,10 @@ impl Kms {
         self.reach.of_tenant(tenant).kms
     }
 
-    /// Opens a connection, as best it can: a request for nothing, which KMS refuses. Without this the first signature
-    /// pays for the handshakes.
+    /// Opens a connection, as best it can. Without this the first signature pays for the handshakes.
     pub async fn connect(&self) {
         let retries = aws_sdk_kms::config::retry::RetryConfig::disabled();
-        let plain = self.reach.whole().kms.list_keys().customize().mutate_request(|request| {
-            request.headers_mut().remove("x-amz-target");
-            if request.set_method("GET").is_ok() {
-                *request.body_mut() = aws_smithy_types::body::SdkBody::empty();
-            }
-        });
+        let plain = self.reach.whole().kms.list_keys().customize().mutate_request(ask_for_nothing);
         let outcome =
             plain.config_override(aws_sdk_kms::config::Builder::new().retry_config(retries)).send().await;
         tracing::debug!(answered = outcome.is_ok(), "connected to KMS");

@@ -11,7 +11,9 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_dynamodb::config::IdentityCache;
+use aws_sdk_dynamodb::config::http::HttpRequest;
 use aws_sdk_sts::types::Tag;
+use aws_smithy_types::body::SdkBody;
 
 use crate::bounded::Bounded;
 use crate::clock;
@@ -91,14 +93,21 @@ impl Reach {
     pub async fn connect(&self) {
         let Some(narrow) = &self.narrow else { return };
         let retries = aws_sdk_sts::config::retry::RetryConfig::disabled();
-        let plain = narrow.sts.get_caller_identity().customize().mutate_request(|request| {
-            if request.set_method("GET").is_ok() {
-                *request.body_mut() = aws_smithy_types::body::SdkBody::empty();
-            }
-        });
+        let plain = narrow.sts.get_caller_identity().customize().mutate_request(ask_for_nothing);
         let outcome =
             plain.config_override(aws_sdk_sts::config::Builder::new().retry_config(retries)).send().await;
         tracing::debug!(answered = outcome.is_ok(), "connected to STS");
+    }
+}
+
+/// Makes `GET /` of a call: it opens the connection that the first request would have to wait for, reads nothing and costs
+/// nothing; it is what DynamoDB answers to health checks, and what KMS and STS refuse.
+pub fn ask_for_nothing(request: &mut HttpRequest) {
+    if request.set_method("GET").is_ok() {
+        *request.body_mut() = SdkBody::empty();
+        request.headers_mut().remove("x-amz-target");
+        // The length of the body that was: AWS would wait for it, and the start of the function for AWS.
+        request.headers_mut().remove("content-length");
     }
 }
 
@@ -188,5 +197,25 @@ impl Session {
             Some(end),
             "tenant session",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_for_nothing_promises_no_body() {
+        let mut request = HttpRequest::new(SdkBody::from("Action=GetCallerIdentity"));
+        request.set_method("POST").unwrap();
+        for (name, value) in
+            [("content-length", "24"), ("x-amz-target", "TrentService.ListKeys"), ("host", "kms")]
+        {
+            request.headers_mut().insert(name, value);
+        }
+        ask_for_nothing(&mut request);
+        assert_eq!((request.method(), request.body().bytes()), ("GET", Some(&b""[..])));
+        let left: Vec<_> = request.headers().iter().collect();
+        assert_eq!(left, [("host", "kms")]);
     }
 }

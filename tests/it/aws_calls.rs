@@ -38,6 +38,22 @@ fn sorted(seen: &[Seen]) -> Vec<&str> {
 const WRITES: &[&str] = &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
 
 #[tokio::test]
+async fn a_function_that_starts_asks_for_nothing_and_waits_for_nothing() {
+    let world = world().await;
+    assert_eq!(world.proxy.cut_short(), 0, "a request whose body never came holds the start up");
+    let started = world.proxy.since(0);
+    let unnamed = |service: &str| {
+        let sent = started.iter().filter(|seen| seen.operation.is_empty() && seen.service == service);
+        sent.map(|seen| seen.status).collect::<Vec<_>>()
+    };
+    for service in ["dynamodb", "kms"] {
+        let answers = unnamed(service);
+        assert!(answers.len() >= 4, "{service}: {answers:?}");
+        assert!(answers.iter().all(|status| *status == Some(400)), "{service}: {answers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_is_one_batch_read_one_signature_and_one_write_at_any_generation() {
     let world = world().await;
     let mut session = world.tenant.login().await;

@@ -134,6 +134,8 @@ pub struct Seen {
     pub status: Option<u16>,
     /// The access key that signed the call.
     pub access_key: String,
+    /// The service it was signed for: `dynamodb`, `kms`.
+    pub service: String,
 }
 
 #[derive(Default)]
@@ -141,6 +143,7 @@ struct State {
     seen: Vec<Seen>,
     forgetful: bool,
     calls: usize,
+    cut_short: usize,
     spoiled: BTreeMap<String, usize>,
     rules: Vec<Rule>,
     gate: Option<tokio::sync::watch::Sender<bool>>,
@@ -234,9 +237,14 @@ impl Proxy {
         assert!(lock(&self.state).held >= n, "no call came to be held");
     }
 
-    /// Keeps no record of calls from now on, for runs of many.
-    pub fn forget(&self) {
-        lock(&self.state).forgetful = true;
+    /// Whether calls are put on record from now on. Runs of many keep none: each is some KiB.
+    pub fn record(&self, on: bool) {
+        lock(&self.state).forgetful = !on;
+    }
+
+    /// How many requests never came whole: their head promised more than was sent.
+    pub fn cut_short(&self) -> usize {
+        lock(&self.state).cut_short
     }
 
     /// How many calls there have been in all, and how many met which fate.
@@ -326,12 +334,16 @@ async fn pass(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Closed> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
+    let Ok(body) = body.collect().await else {
+        lock(state).cut_short += 1;
+        return Err(Closed);
+    };
+    let body = body.to_bytes();
     let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
     let (index, action, gate) = note(state, &operation, &body);
     if let Some(seen) = lock(state).seen.get_mut(index) {
-        seen.access_key = access_key(&parts.headers);
+        (seen.access_key, seen.service) = signed_for(&parts.headers);
     }
     let forward = || async {
         let answer = exchange(client, upstream, &parts.headers, body.clone()).await?;
@@ -381,11 +393,12 @@ async fn pass(
     }
 }
 
-/// Who signed: `Credential=<access key>/<date>/…` of AWS's signature.
-fn access_key(headers: &HeaderMap) -> String {
+/// Who signed, and for which service: `Credential=<access key>/<date>/<region>/<service>/…` of AWS's signature.
+fn signed_for(headers: &HeaderMap) -> (String, String) {
     let value = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let credential = value.split_once("Credential=").map_or("", |(_, rest)| rest);
-    credential.split('/').next().unwrap_or_default().to_owned()
+    let part = |n| credential.split('/').nth(n).unwrap_or_default().to_owned();
+    (part(0), part(3))
 }
 
 /// Logs a call and finds the rule for it.
@@ -428,8 +441,15 @@ fn note(
     let body = serde_json::from_slice(body).unwrap_or(Value::Null);
     let mut partitions = Vec::new();
     collect_partitions(&body, &mut partitions);
-    let access_key = String::new();
-    state.seen.push(Seen { operation: operation.to_owned(), partitions, body, status: None, access_key });
+    let (access_key, service) = (String::new(), String::new());
+    state.seen.push(Seen {
+        operation: operation.to_owned(),
+        partitions,
+        body,
+        status: None,
+        access_key,
+        service,
+    });
     (state.seen.len() - 1, action, gate)
 }
 

@@ -32,7 +32,7 @@ use crate::audit::AuditEvent;
 use crate::clock;
 use crate::id::TenantId;
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
-use crate::reach::Reach;
+use crate::reach::{Reach, ask_for_nothing};
 use crate::revocation::Revocation;
 use crate::trouble::Trouble;
 
@@ -83,16 +83,10 @@ impl Store {
         Self { client: self.reach.of_tenant(tenant).dynamodb, ..self.clone() }
     }
 
-    /// Opens a connection, as best it can: `GET /` is what DynamoDB answers to health checks, it reads nothing and costs
-    /// nothing. Without this the first request pays for the handshakes.
+    /// Opens a connection, as best it can. Without this the first request pays for the handshakes.
     pub async fn connect(&self) {
         let retries = aws_sdk_dynamodb::config::retry::RetryConfig::disabled();
-        let plain = self.client.describe_endpoints().customize().mutate_request(|request| {
-            request.headers_mut().remove("x-amz-target");
-            if request.set_method("GET").is_ok() {
-                *request.body_mut() = aws_smithy_types::body::SdkBody::empty();
-            }
-        });
+        let plain = self.client.describe_endpoints().customize().mutate_request(ask_for_nothing);
         let outcome = plain
             .config_override(aws_sdk_dynamodb::config::Builder::new().retry_config(retries))
             .send()

@@ -253,13 +253,22 @@ fn stand_in() -> String {
     url
 }
 
+/// Answers every request once it is whole, as AWS would.
 fn refuse(stream: &TcpStream) {
     let mut lines = BufReader::new(stream);
-    let mut line = String::new();
+    let (mut line, mut promised) = (String::new(), 0);
     while lines.read_line(&mut line).is_ok_and(|read| read > 0) {
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            promised = value.trim().parse().unwrap_or(0);
+        }
         if line.trim().is_empty() {
+            let mut body = vec![0; std::mem::take(&mut promised)];
             let mut stream = stream;
-            if stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").is_err() {
+            if lines.read_exact(&mut body).is_err()
+                || stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").is_err()
+            {
                 return;
             }
         }

@@ -58,7 +58,12 @@ pub(super) fn required<T>(value: Option<T>, member: &str) -> Result<T, Refusal> 
 
 /// The endpoint.
 pub(super) fn router(store: Arc<Store>) -> Router {
-    Router::new().route("/", post(call)).with_state(store)
+    Router::new().route("/", post(call).fallback(other_method)).with_state(store)
+}
+
+/// As AWS does, it takes the whole request before it answers: a body that was promised and never sent is waited for.
+async fn other_method(_whole: Bytes) -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
 }
 
 async fn call(State(store): State<Arc<Store>>, headers: HeaderMap, body: Bytes) -> Response<Body> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::start;
@@ -108,6 +109,24 @@ async fn answers_have_the_shape_of_aws_json() {
         assert!(answer.contains(expected), "{why}: {answer}");
     }
     assert!(send(&kms.url(), "GET / HTTP/1.1\r\n", "").await.starts_with("HTTP/1.1 405 "));
+}
+
+#[tokio::test]
+async fn a_body_that_was_promised_is_waited_for_whatever_the_method() {
+    let (kms, _client) = start(None).await;
+    for method in ["GET", "POST"] {
+        let mut stream =
+            TcpStream::connect(kms.url().trim_start_matches("http://")).await.expect("connected");
+        let head =
+            format!("{method} / HTTP/1.1\r\nHost: kms\r\nConnection: close\r\nContent-Length: 2\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        let early = timeout(Duration::from_millis(200), stream.read_to_string(&mut answer)).await;
+        assert!(early.is_err(), "{method}: answered before the body came: {answer}");
+        stream.write_all(b"{}").await.expect("sent");
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{method}: {answer}");
+    }
 }
 
 #[tokio::test]
