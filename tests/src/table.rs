@@ -74,7 +74,8 @@ impl Table {
 }
 
 async fn call(url: &str, http: &Http, operation: &str, body: &Value) -> Reply {
-    let scope = "Credential=local/20260101/eu-central-1/dynamodb/aws4_request";
+    // In the region of a local stack: a witness keeps the tables of each apart.
+    let scope = "Credential=local/20260101/eu-west-1/dynamodb/aws4_request";
     Call::post(url)
         .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
         .header("x-amz-date", "20260101T000000Z")
