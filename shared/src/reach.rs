@@ -106,7 +106,7 @@ pub fn ask_for_nothing(request: &mut HttpRequest) {
     if request.set_method("GET").is_ok() {
         *request.body_mut() = SdkBody::empty();
         request.headers_mut().remove("x-amz-target");
-        // The length of the body that was: AWS would wait for it, and the start of the function for AWS.
+        // The length of the body that was: whoever reads requests whole would wait for it, and the start for him.
         request.headers_mut().remove("content-length");
     }
 }

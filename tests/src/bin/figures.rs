@@ -253,7 +253,7 @@ fn stand_in() -> String {
     url
 }
 
-/// Answers every request once it is whole, as AWS would.
+/// Answers every request once it is whole.
 fn refuse(stream: &TcpStream) {
     let mut lines = BufReader::new(stream);
     let (mut line, mut promised) = (String::new(), 0);

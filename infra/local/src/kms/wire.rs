@@ -61,7 +61,8 @@ pub(super) fn router(store: Arc<Store>) -> Router {
     Router::new().route("/", post(call).fallback(other_method)).with_state(store)
 }
 
-/// As AWS does, it takes the whole request before it answers: a body that was promised and never sent is waited for.
+/// Takes the whole request before it answers: a body that was promised and never sent is waited for, so that who promises
+/// one finds out here (what AWS does then was not checked).
 async fn other_method(_whole: Bytes) -> StatusCode {
     StatusCode::METHOD_NOT_ALLOWED
 }
