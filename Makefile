@@ -93,8 +93,10 @@ check-infra: ## check infra/template.yaml: rights, lints, known mistakes (needs 
 policy: ## write infra/policy.txt, the table of all rights, from the template
 	@infra/python checks infra/checks/main.py policy --write
 
-# Everything but the advisories works offline: their database is not on every network.
+# cargo-deny reads the crates of every platform, a build has fetched those of this one only. Beyond that everything but
+# the advisories works offline: their database is not on every network.
 deny: ## check licences, sources and banned crates; ADVISORIES=1 adds RustSec's database (needs Python)
+	@$(CARGO) fetch --locked
 	@infra/python deny cargo-deny $(if $(ADVISORIES),,--offline) --config infra/deny.toml \
 		check licenses bans sources $(if $(ADVISORIES),advisories)
 
