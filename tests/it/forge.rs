@@ -5,15 +5,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use leasehold_tests::http::Call;
 use leasehold_tests::stack::Stack;
 use leasehold_tests::table::{Table, strings};
 use leasehold_tests::tenant::Tenant;
 use leasehold_tests::token::Jwt;
 use serde_json::{Value, json};
 
-/// The embedded KMS wants to see credentials and checks none.
-const SCOPE: &str = "Credential=local/20260101/eu-west-1/kms/aws4_request";
+use crate::support::ask_kms;
 
 /// Signs in the name of one tenant.
 pub struct Forger {
@@ -49,14 +47,7 @@ impl Forger {
             "KeyId": self.key, "Message": STANDARD.encode(input), "MessageType": "RAW",
             "SigningAlgorithm": algorithm,
         });
-        let reply = Call::post(&self.kms)
-            .header("x-amz-target", "TrentService.Sign")
-            .header("x-amz-date", "20260101T000000Z")
-            .header("authorization", format!("AWS4-HMAC-SHA256 {SCOPE}, SignedHeaders=host, Signature=00"))
-            .body("application/x-amz-json-1.1", body.to_string())
-            .send(&self.tenant.http)
-            .await
-            .expect(200);
+        let reply = ask_kms(&self.tenant.http, &self.kms, "Sign", body).await.expect(200);
         STANDARD.decode(reply.string("Signature")).expect("base64")
     }
 }

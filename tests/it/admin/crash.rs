@@ -11,7 +11,7 @@ use leasehold_tests::stack::{Setup, Stack};
 use leasehold_tests::tenant::{Admin, Session, Tenant};
 use serde_json::{Value, json};
 
-use crate::support::{minutes, report};
+use crate::support::{kms_keys, minutes, report};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
@@ -106,32 +106,6 @@ async fn operator(stack: &Stack, tenant: &Tenant, command: Value) -> Value {
     fail("the operator function does not come back")
 }
 
-/// The KMS keys of a tenant that are enabled.
-async fn enabled(stack: &Stack, tenant: &Tenant) -> usize {
-    let kms = stack.endpoint("kms");
-    let ask = |operation: &'static str, body: Value| {
-        Call::post(&kms)
-            .header("x-amz-target", format!("TrentService.{operation}"))
-            .header("authorization", "test")
-            .body("application/x-amz-json-1.1", body.to_string())
-            .send(&tenant.http)
-    };
-    let keys = ask("ListKeys", json!({"Limit": 1000})).await.expect(200).json();
-    assert_ne!(keys["Truncated"], true, "more keys than one page");
-    let mut count = 0;
-    for key in keys["Keys"].as_array().expect("keys") {
-        let id = json!({"KeyId": key["KeyId"]});
-        let tags = ask("ListResourceTags", id.clone()).await.json();
-        let ours =
-            |tag: &Value| tag["TagKey"] == "leasehold:tenant" && tag["TagValue"] == tenant.name.as_str();
-        if tags["Tags"].as_array().is_some_and(|tags| tags.iter().any(ours)) {
-            let metadata = ask("DescribeKey", id).await.expect(200).json();
-            count += usize::from(metadata["KeyMetadata"]["KeyState"] == "Enabled");
-        }
-    }
-    count
-}
-
 #[tokio::test]
 async fn a_step_killed_anywhere_leaves_a_whole_ring_and_no_key_over() {
     let mut rows = vec!["step: kill -9 of the function, then the schedule".to_owned()];
@@ -183,7 +157,7 @@ async fn check(stack: &Stack, case: Case, scene: &Scene) -> String {
     let keys = shown["keys"].as_array().expect("keys").clone();
     let states: Vec<&str> = keys.iter().filter_map(|key| key["state"].as_str()).collect();
     let in_kms = keys.iter().filter(|key| key["custody"] == "kms" && key["disabled_at"].is_null()).count();
-    assert_eq!(enabled(stack, tenant).await, in_kms, "{case:?}: KMS has what the ring has: {shown}");
+    assert_eq!(kms_keys(stack, tenant).await[0], in_kms, "{case:?}: KMS has what the ring has: {shown}");
     match shown["status"].as_str() {
         Some("active") => {
             assert_eq!(states.iter().filter(|state| **state == "active").count(), 1, "{case:?}: {shown}");

@@ -1,13 +1,13 @@
 //! A key's life, led by an admin.
 
 use leasehold_tests::clock::Clock;
-use leasehold_tests::http::{Call, Reply};
+use leasehold_tests::http::Reply;
 use leasehold_tests::proxy::{Action, Proxy, Rule};
 use leasehold_tests::stack::{Setup, Stack, shared};
 use leasehold_tests::tenant::{Admin, Session, Tenant};
 use serde_json::{Value, json};
 
-use crate::support::{days, seconds, timed, together};
+use crate::support::{days, kms_keys, seconds, timed, together};
 
 /// What the published keys' ids are.
 async fn published(tenant: &Tenant) -> Vec<String> {
@@ -221,47 +221,6 @@ async fn twenty_rotations_at_once_leave_one_active_key_and_none_over() {
 
 fn code(reply: &Reply) -> String {
     reply.json()["code"].as_str().unwrap_or_default().to_owned()
-}
-
-/// How many keys of a tenant KMS has, enabled and disabled, but for those that are being deleted.
-async fn kms_keys(stack: &Stack, tenant: &Tenant) -> [usize; 2] {
-    let kms = stack.endpoint("kms");
-    let ask = |operation: &'static str, body: Value| {
-        let call = Call::post(&kms)
-            .header("x-amz-target", format!("TrentService.{operation}"))
-            .header("authorization", "test")
-            .body("application/x-amz-json-1.1", body.to_string());
-        call.send(&tenant.http)
-    };
-    let mut counts = [0, 0];
-    let mut marker = Value::Null;
-    loop {
-        let mut body = json!({"Limit": 1000});
-        if !marker.is_null() {
-            body["Marker"] = marker;
-        }
-        let page = ask("ListKeys", body).await.expect(200).json();
-        for key in page["Keys"].as_array().expect("keys") {
-            let id = json!({"KeyId": key["KeyId"]});
-            let tags = ask("ListResourceTags", id.clone()).await.json();
-            let tags = tags["Tags"].as_array().cloned().unwrap_or_default();
-            let ours =
-                |tag: &Value| tag["TagKey"] == "leasehold:tenant" && tag["TagValue"] == tenant.name.as_str();
-            if !tags.iter().any(ours) {
-                continue;
-            }
-            let metadata = ask("DescribeKey", id).await.expect(200).json();
-            match metadata["KeyMetadata"]["KeyState"].as_str() {
-                Some("Enabled") => counts[0] += 1,
-                Some("Disabled") => counts[1] += 1,
-                _ => {}
-            }
-        }
-        marker = page["NextMarker"].clone();
-        if marker.is_null() {
-            return counts;
-        }
-    }
 }
 
 #[tokio::test]
