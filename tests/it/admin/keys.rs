@@ -3,7 +3,7 @@
 use leasehold_tests::clock::Clock;
 use leasehold_tests::http::Reply;
 use leasehold_tests::proxy::{Action, Proxy, Rule};
-use leasehold_tests::stack::{Setup, Stack, shared};
+use leasehold_tests::stack::{Setup, shared};
 use leasehold_tests::tenant::{Admin, Session, Tenant};
 use serde_json::{Value, json};
 
