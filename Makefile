@@ -67,13 +67,13 @@ test-clients: build ## test with independent clients (needs Node.js and Python; 
 prove-quick: ## repeat the evidence in small: minutes (needs Python and a C++ compiler; installs below target/)
 	@tests/prove quick
 
-prove: ## repeat all the evidence of shared/docs/assurance.md: hours
+prove: ## repeat the evidence of shared/docs/assurance.md: hours (needs Python, a C++ compiler, Node.js; installs below target/)
 	@tests/prove full
 
 chaos: build ## phones, thieves, failing AWS, dying functions: CHAOS_PHONES, CHAOS_DAYS, CHAOS_FAULTS, CHAOS_SEED
 	@$(TARGET)/debug/chaos
 
-mutants: ## mutation testing of verifier, family decision, tenancy guard and key ring: an hour or two
+mutants: ## mutation testing of verifier, family decision, tenancy guard and key ring: an hour or two (needs Python)
 	@tests/mutants
 
 fmt: ## format the code

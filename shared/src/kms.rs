@@ -13,7 +13,7 @@ use aws_sdk_kms::types::{
 use crate::clock::Timestamp;
 use crate::id::TenantId;
 use crate::keys::{Algorithm, PublicKey};
-use crate::reach::{Reach, ask_for_nothing};
+use crate::reach::{Reach, ask_for_nothing, was_answered};
 use crate::secret::{Secret, sha256};
 use crate::token::compact::ecdsa_from_der;
 use crate::trouble::Trouble;
@@ -121,7 +121,7 @@ impl Kms {
         let plain = self.reach.whole().kms.list_keys().customize().mutate_request(ask_for_nothing);
         let outcome =
             plain.config_override(aws_sdk_kms::config::Builder::new().retry_config(retries)).send().await;
-        tracing::debug!(answered = outcome.is_ok(), "connected to KMS");
+        tracing::debug!(answered = was_answered(&outcome), "connected to KMS");
     }
 
     /// Makes a signing key, tagged with stage and tenant: tags set here count at once for authorization, tags added

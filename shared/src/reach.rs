@@ -11,7 +11,8 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_dynamodb::config::IdentityCache;
-use aws_sdk_dynamodb::config::http::HttpRequest;
+use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_sts::types::Tag;
 use aws_smithy_types::body::SdkBody;
 
@@ -96,19 +97,24 @@ impl Reach {
         let plain = narrow.sts.get_caller_identity().customize().mutate_request(ask_for_nothing);
         let outcome =
             plain.config_override(aws_sdk_sts::config::Builder::new().retry_config(retries)).send().await;
-        tracing::debug!(answered = outcome.is_ok(), "connected to STS");
+        tracing::debug!(answered = was_answered(&outcome), "connected to STS");
     }
 }
 
 /// Makes `GET /` of a call: it opens the connection that the first request would have to wait for, reads nothing and costs
 /// nothing; it is what DynamoDB answers to health checks, and what KMS and STS refuse.
-pub fn ask_for_nothing(request: &mut HttpRequest) {
+pub(crate) fn ask_for_nothing(request: &mut HttpRequest) {
     if request.set_method("GET").is_ok() {
         *request.body_mut() = SdkBody::empty();
         request.headers_mut().remove("x-amz-target");
         // The length of the body that was: whoever reads requests whole would wait for it, and the start for him.
         request.headers_mut().remove("content-length");
     }
+}
+
+/// Whether anybody answered, be it by a refusal: then the connection stands.
+pub(crate) fn was_answered<T, E>(outcome: &Result<T, SdkError<E, HttpResponse>>) -> bool {
+    outcome.as_ref().map_or_else(|error| error.raw_response().is_some(), |_| true)
 }
 
 impl Narrow {

@@ -12,7 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
@@ -136,6 +137,8 @@ pub struct Seen {
     pub access_key: String,
     /// The service it was signed for: `dynamodb`, `kms`.
     pub service: String,
+    /// The method; all operations are POSTs.
+    pub method: Method,
 }
 
 #[derive(Default)]
@@ -237,9 +240,14 @@ impl Proxy {
         assert!(lock(&self.state).held >= n, "no call came to be held");
     }
 
-    /// Whether calls are put on record from now on. Runs of many keep none: each is some KiB.
-    pub fn record(&self, on: bool) {
-        lock(&self.state).forgetful = !on;
+    /// Puts calls on record from now on, as at the start.
+    pub fn record(&self) {
+        lock(&self.state).forgetful = false;
+    }
+
+    /// Puts no more calls on record, in runs of many: each is some KiB.
+    pub fn forget(&self) {
+        lock(&self.state).forgetful = true;
     }
 
     /// How many requests never came whole: their head promised more than was sent.
@@ -344,9 +352,10 @@ async fn pass(
     let (index, action, gate) = note(state, &operation, &body);
     if let Some(seen) = lock(state).seen.get_mut(index) {
         (seen.access_key, seen.service) = signed_for(&parts.headers);
+        seen.method = parts.method.clone();
     }
     let forward = || async {
-        let answer = exchange(client, upstream, &parts.headers, body.clone()).await?;
+        let answer = exchange(client, upstream, &parts, body.clone()).await?;
         if let Some(seen) = lock(state).seen.get_mut(index) {
             seen.status = Some(answer.status().as_u16());
         }
@@ -372,7 +381,7 @@ async fn pass(
         }
         Some(Action::Duplicate) => {
             let first = forward().await?;
-            exchange(client, upstream, &parts.headers, body.clone()).await?;
+            exchange(client, upstream, &parts, body.clone()).await?;
             Ok(first)
         }
         Some(Action::Unprocessed) => Ok(unprocessed(&body)),
@@ -449,6 +458,7 @@ fn note(
         status: None,
         access_key,
         service,
+        method: Method::POST,
     });
     (state.seen.len() - 1, action, gate)
 }
@@ -467,11 +477,11 @@ fn collect_partitions(value: &Value, found: &mut Vec<String>) {
 async fn exchange(
     client: &Upstream,
     upstream: u16,
-    headers: &HeaderMap,
+    parts: &Parts,
     body: Bytes,
 ) -> Result<Response<Answer>, Closed> {
-    let mut request = Request::post(format!("http://127.0.0.1:{upstream}/"));
-    for (name, value) in headers {
+    let mut request = Request::builder().method(&parts.method).uri(format!("http://127.0.0.1:{upstream}/"));
+    for (name, value) in &parts.headers {
         request = request.header(name, value);
     }
     let request = request.body(Full::new(body)).map_err(|_| Closed)?;

@@ -32,7 +32,7 @@ use crate::audit::AuditEvent;
 use crate::clock;
 use crate::id::TenantId;
 use crate::policy::MAX_ACCESS_TOKEN_SECONDS;
-use crate::reach::{Reach, ask_for_nothing};
+use crate::reach::{Reach, ask_for_nothing, was_answered};
 use crate::revocation::Revocation;
 use crate::trouble::Trouble;
 
@@ -91,7 +91,7 @@ impl Store {
             .config_override(aws_sdk_dynamodb::config::Builder::new().retry_config(retries))
             .send()
             .await;
-        tracing::debug!(answered = outcome.is_ok(), "connected to the table");
+        tracing::debug!(answered = was_answered(&outcome), "connected to the table");
     }
 }
 

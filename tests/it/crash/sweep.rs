@@ -59,12 +59,12 @@ impl Swept {
         for (method, path) in template::routes() {
             let undisturbed = World::new(&stage.stack).await;
             let row = undisturbed.row(&method, &path);
-            stage.proxy.record(true);
+            stage.proxy.record();
             let calls = operations(stage, async {
                 row.control.send(&undisturbed.here.http).await.expect(row.status);
             })
             .await;
-            stage.proxy.record(false);
+            stage.proxy.forget();
             // A preflight without an origin calls nothing: nothing to kill it at.
             for (index, operation, action) in matrix(&calls) {
                 self.cells += 1;

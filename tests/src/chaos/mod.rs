@@ -126,7 +126,7 @@ pub async fn run(settings: Settings, progress: impl Fn(&str)) -> Report {
         phone.sign_in(&street).await;
     }
     let mut thieves = Thief::gang(settings, &phones);
-    street.proxy.record(false);
+    street.proxy.forget();
     faults::inject(&street.proxy, settings);
     let stop = Arc::new(AtomicBool::new(false));
     let killer = tokio::spawn(kill(Arc::clone(&street), Arc::clone(&stop), settings.seed));
