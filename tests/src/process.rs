@@ -42,9 +42,11 @@ fn processes() -> Vec<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The program a process runs.
+/// The program a process runs, under the name that it had when it started: a build may have put another in its place.
 pub fn program(pid: u32) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/exe")).ok()
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let name = path.to_str()?;
+    Some(PathBuf::from(name.strip_suffix(" (deleted)").unwrap_or(name)))
 }
 
 /// Memory in use (resident, in KiB) and open descriptors of a process; `None` when it has gone.

@@ -108,6 +108,9 @@ fn finish(stack: &Stack, tally: &Tally, before: &BTreeMap<&'static str, u64>, be
     for (function, kib) in &after {
         let served = served(tally, function);
         println!("  {function}: {} KiB before, {kib} KiB after {served} requests", before[function]);
+        if before[function] == 0 || *kib == 0 {
+            broken.push(format!("{function} was not found, so nothing was measured"));
+        }
         if *kib > before[function] + 8 * 1024 + left_by(served / u64::from(INSTANCES)) {
             broken.push(format!("{function} has grown from {} to {kib} KiB", before[function]));
         }

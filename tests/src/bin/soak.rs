@@ -98,6 +98,9 @@ fn judge(stack: &Stack, parts: &[Part], mut broken: Vec<String>) -> ExitCode {
         let count = |part: &Part| part.served.get(function).copied().unwrap_or_default();
         let left = left_by((count(late) - count(early)) / u64::from(INSTANCES));
         println!("  {function}: {memory_then} KiB, then {memory} KiB; its trace ids take up to {left} KiB");
+        if memory_then == 0 || *memory == 0 {
+            broken.push(format!("{function} was not found, so nothing was measured"));
+        }
         if *memory > memory_then + left + 4096 {
             broken.push(format!("{function} grew from {memory_then} to {memory} KiB"));
         }
