@@ -42,6 +42,21 @@ async fn keys_are_rotated_and_rolled_back() {
 }
 
 #[tokio::test]
+async fn a_kid_may_begin_with_a_hyphen() {
+    let (cli, _tenant) = signed_in().await;
+    for kid in ["-sdaUAOvUMimlLBUcalSrM_ewoQpYcWUgi7NRJ5EEIc", "--daUAOvUMimlLBUcalSrM_ewoQpYcWUgi7NRJ5EEIc"]
+    {
+        cli.run(&["keys", "rollback", kid]).expect(5);
+        cli.run(&["keys", "retain", kid, "--release"]).expect(5);
+        cli.run(&["keys", "promote", "--force", "--yes", kid]).expect(5);
+        cli.run(&["keys", "compromise", kid]).expect(2);
+        cli.run(&["keys", "compromise", kid, "--yes"]).expect(5);
+    }
+    let help = cli.run(&["keys", "promote", "-h"]).expect(0);
+    assert!(help.out.contains("Usage: leasehold keys promote"), "{help}");
+}
+
+#[tokio::test]
 async fn a_key_is_given_up_only_by_who_says_so() {
     let (cli, tenant) = signed_in().await;
     let kid = tenant.jwks().await["keys"][0]["kid"].as_str().expect("a key").to_owned();

@@ -13,7 +13,8 @@ use crate::service::{Call, segment};
 #[derive(Debug, Args)]
 pub struct Kid {
     /// The key's id
-    #[arg(value_name = "KID")]
+    // One of 64 begins with a hyphen, which is not to be taken for a flag.
+    #[arg(value_name = "KID", allow_hyphen_values = true)]
     kid: String,
 }
 
